@@ -50,12 +50,13 @@ impl SaslClient {
     }
 
     /// The initial response, without base64, to be sent with the command; taking it advances the exchange. `None` for
-    /// mechanisms without one.
+    /// LOGIN, in which the server begins, and nothing advances.
     pub fn initial(&mut self) -> Option<Vec<u8>> {
         self.mechanism.is_client_first().then(|| self.answer(b"").ok()).flatten()
     }
 
-    /// The response to the server's challenge, both without base64; advances the exchange.
+    /// The response to the server's challenge, both without base64; advances the exchange. PLAIN, LOGIN and the first
+    /// message of SCRAM ignore the content of the challenge. After an error, all further challenges are errors.
     ///
     /// # Errors
     /// The challenge is invalid or unexpected: cancel with `*`.
@@ -84,7 +85,8 @@ impl SaslClient {
         matches!(self.state, State::Complete)
     }
 
-    /// The client's last message of SCRAM, with its proof, and the state that expects the server's.
+    /// The client's last message of SCRAM, with its proof, and the state that expects the server's. Fails if the
+    /// challenge is malformed, does not continue the nonce, or asks for too many iterations.
     fn prove(&self, challenge: &[u8], first: &First) -> Result<(State, Vec<u8>), SaslError> {
         let challenge = Challenge::parse(challenge, first).ok_or(SaslError)?;
         let signatures = Signatures::new(&self.password, first, &challenge);

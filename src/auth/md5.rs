@@ -3,7 +3,7 @@
 /// Rotation of each step. RFC 1321 §3.4.
 const ROTATIONS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
-/// The digest as 32 hexadecimal digits, lower case.
+/// The MD5 digest of a message, as 32 hexadecimal digits in lower case.
 pub fn hex(message: &[u8]) -> String {
     let mut padded = message.to_vec();
     padded.push(0x80);
@@ -16,6 +16,7 @@ pub fn hex(message: &[u8]) -> String {
     state.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Updates the state with a block of 64 bytes. RFC 1321 §3.4.
 fn add_block(state: &mut [u32; 4], block: &[u8]) {
     let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| block[4 * at + byte]));
     let [mut a, mut b, mut c, mut d] = *state;

@@ -75,7 +75,7 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// A challenge whose nonce is the client's and, behind it, the server's.
+    /// The challenge with this salt and iterations. `nonce` is the client's and, behind it, the server's.
     pub(super) fn new(nonce: String, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let text = format!("r={nonce},s={},i={iterations}", STANDARD.encode(&salt));
         Self { text, nonce, salt, iterations }
@@ -111,7 +111,8 @@ pub(super) struct Signatures {
 }
 
 impl Signatures {
-    /// Computes both, in a time that grows with the iterations of the challenge. RFC 5802 §3.
+    /// Computes the client's proof and the server's signature, in a time that grows with the iterations of the
+    /// challenge. RFC 5802 §3.
     pub(super) fn new(password: &str, first: &First, challenge: &Challenge) -> Self {
         let mut salted = [0; digest::SHA256_OUTPUT_LEN];
         let rounds = challenge.iterations;
@@ -136,13 +137,14 @@ impl Signatures {
         hmac::verify(&key, proof, sign(self.server_signature.as_ref(), &self.client_proof).as_ref()).is_ok()
     }
 
-    /// The server's last message. RFC 5802 §7 (server-final-message).
+    /// The server's last message, with its signature in base64. RFC 5802 §7 (server-final-message).
     pub(super) fn server_last(&self) -> Vec<u8> {
         format!("v={}", STANDARD.encode(self.server_signature)).into_bytes()
     }
 }
 
-/// The proof in the client's last message, decoded, if the rest of the message equals `expected`.
+/// The proof in the client's last message, decoded; `None` if the rest of the message is not `expected`, or the proof
+/// is not base64.
 pub(super) fn parse_last(message: &[u8], expected: &str) -> Option<Vec<u8>> {
     let (rest, proof) = std::str::from_utf8(message).ok()?.rsplit_once(",p=")?;
     if rest != expected {
@@ -151,16 +153,17 @@ pub(super) fn parse_last(message: &[u8], expected: &str) -> Option<Vec<u8>> {
     STANDARD.decode(proof).ok()
 }
 
+/// The HMAC-SHA-256 of a message with this key.
 fn sign(key: &[u8], message: &[u8]) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message)
 }
 
-/// Printable ASCII without comma. RFC 5802 §7 (printable).
+/// Whether it is printable ASCII without comma, and not empty. RFC 5802 §7 (printable).
 fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
-/// Decodes a user name, in which `=2C` and `=3D` are the only escapes; `None` for others. RFC 5802 §5.1.
+/// Decodes a user name, in which `=2C` and `=3D` are the only escapes; `None` if it has another `=`. RFC 5802 §5.1.
 fn unescape(name: &str) -> Option<String> {
     let mut parts = name.split('=');
     let mut plain = parts.next()?.to_owned();

@@ -115,7 +115,8 @@ impl SaslServer {
         Self { nonce: timestamp.clone(), state: State::AwaitingSecret(Credentials::Digest { user, timestamp, digest }) }
     }
 
-    /// The first step: processes the initial response, or returns the first challenge if there is none. RFC 4422 §3.3.
+    /// The first step: processes the initial response, or returns the first challenge if there is none, which is empty
+    /// for all mechanisms but LOGIN. RFC 4422 §3.3.
     pub fn start(&mut self, initial: Option<&[u8]>) -> Step {
         match (initial, &self.state) {
             (Some(response), _) => self.respond(response),
@@ -124,8 +125,8 @@ impl SaslServer {
         }
     }
 
-    /// Processes the client's response to the last challenge, decoded; one that is not expected, or too long, is
-    /// denied.
+    /// Processes the client's response to the last challenge, decoded. One that is not expected, malformed or too long
+    /// is denied, and ends the exchange.
     pub fn respond(&mut self, response: &[u8]) -> Step {
         if MAX_RESPONSE_BYTES < response.len() {
             self.state = State::Over;
@@ -144,7 +145,8 @@ impl SaslServer {
         step
     }
 
-    /// Continues after [`Step::NeedSecret`] with the user's password, or `None` if the user does not exist.
+    /// Continues after [`Step::NeedSecret`] with the user's password, or `None` if the user does not exist: grants or
+    /// denies, but for SCRAM returns its challenge, to unknown users as well. Denied if no secret is needed now.
     pub fn secret(&mut self, secret: Option<&str>) -> Step {
         let (state, step) = match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitingSecret(Credentials::Password { user, password }) => {
@@ -163,8 +165,8 @@ impl SaslServer {
         step
     }
 
-    /// Continues after [`Step::NeedSecret`] for a server that takes any password, as one in tests does. Denied where
-    /// the password itself was not sent, as by SCRAM and APOP.
+    /// Continues after [`Step::NeedSecret`] for a server that takes any password, as one in tests does: grants. Denied
+    /// where the password itself was not sent, as by SCRAM and APOP, or no secret is needed now.
     pub fn any_secret(&mut self) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitingSecret(Credentials::Password { user, .. }) => Step::Granted { user },
@@ -190,10 +192,12 @@ impl SaslServer {
     }
 }
 
+/// The end of the exchange, as denied.
 fn denied() -> (State, Step) {
     (State::Over, Step::Denied)
 }
 
+/// The step that asks for the secret of the user in these credentials, and the state that keeps them until it comes.
 fn need_secret(credentials: Credentials) -> (State, Step) {
     let user = match &credentials {
         Credentials::Password { user, .. } | Credentials::Digest { user, .. } => user.clone(),
@@ -207,7 +211,8 @@ fn text(response: &[u8]) -> Option<&str> {
     std::str::from_utf8(response).ok().filter(|text| !text.contains('\0'))
 }
 
-/// `[authzid] NUL authcid NUL passwd`. An authzid of another user is refused. RFC 4616 §2.
+/// PLAIN: reads `[authzid] NUL authcid NUL passwd`, and asks for the secret of the user. Denied if it is malformed, the
+/// user is empty, or the authzid is another user. RFC 4616 §2.
 fn plain(response: &[u8]) -> (State, Step) {
     let mut parts = response.splitn(3, |byte| *byte == 0).map(text);
     let (Some(Some(authzid)), Some(Some(user)), Some(Some(password))) = (parts.next(), parts.next(), parts.next())
@@ -220,6 +225,7 @@ fn plain(response: &[u8]) -> (State, Step) {
     need_secret(Credentials::Password { user: user.to_owned(), password: password.to_owned() })
 }
 
+/// LOGIN: takes the user name, and asks for the password; denied if the name is empty or no text.
 fn login_name(response: &[u8]) -> (State, Step) {
     match text(response).filter(|user| !user.is_empty()) {
         Some(user) => (State::LoginPassword { user: user.to_owned() }, Step::Challenge(b"Password:".to_vec())),
@@ -227,6 +233,7 @@ fn login_name(response: &[u8]) -> (State, Step) {
     }
 }
 
+/// LOGIN: takes the password, and asks for the secret of the user; denied if it is no text.
 fn login_password(user: String, response: &[u8]) -> (State, Step) {
     match text(response) {
         Some(password) => need_secret(Credentials::Password { user, password: password.to_owned() }),
@@ -234,10 +241,13 @@ fn login_password(user: String, response: &[u8]) -> (State, Step) {
     }
 }
 
+/// SCRAM: parses the client's first message, and asks for the secret of its user; denied if it is invalid.
 fn scram_first(response: &[u8]) -> (State, Step) {
     scram::First::parse(response).map_or_else(denied, |first| need_secret(Credentials::Scram(first)))
 }
 
+/// SCRAM: checks the proof in the client's last message, and returns the server's signature as a challenge; denied if
+/// the proof is wrong, or nothing is `expected`, since the user does not exist.
 fn scram_last(
     response: &[u8],
     first: scram::First,

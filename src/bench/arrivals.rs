@@ -20,11 +20,11 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct ArrivalWatcher(pub ImapWatch);
 
 impl ArrivalWatcher {
-    /// Runs a load and waits until all its messages have arrived; returns what was sent, and the seconds until the last
-    /// arrival. `arrived` is the progress.
+    /// Runs a load and waits until all its messages have arrived; returns what was sent, and the seconds from its start
+    /// until the last arrival. `arrived` is set to the number of arrivals so far.
     ///
     /// # Errors
-    /// The load failed, or messages do not arrive.
+    /// The load failed, the mailbox cannot be read, or no further message arrives for 60 s.
     pub async fn of_load(
         &mut self,
         load: &Load,
@@ -71,10 +71,12 @@ impl ArrivalWatcher {
         }
     }
 
-    /// Sends messages one by one, each after the one before has arrived; returns their times in milliseconds.
+    /// Sends the messages of the load one by one on one connection, each after the one before has arrived; returns the
+    /// time from sending to arrival of each in milliseconds.
     ///
     /// # Errors
-    /// As [`ArrivalWatcher::of_load`].
+    /// The server cannot be reached or refuses a message, the mailbox cannot be read, or a message does not arrive
+    /// within 60 s.
     pub async fn one_by_one(&mut self, load: &Load, interface: &Interface) -> Result<Vec<f64>, Error> {
         let mut line = LoadConnection::open(interface, load).await?;
         let mut took = Vec::new();

@@ -45,7 +45,8 @@ impl Sent {
         self.took.len() as u64
     }
 
-    /// The time within which this share of the messages was accepted, in milliseconds.
+    /// The time within which this share of the messages, from 0 to 1, was accepted, in milliseconds; 0 if none was
+    /// accepted.
     pub fn percentile_ms(&self, share: f64) -> f64 {
         let at = (self.took.len() as f64 * share).ceil() as usize;
         self.took.get(at.saturating_sub(1)).map_or(0.0, |took| f64::from(*took) / 1e3)
@@ -53,8 +54,8 @@ impl Sent {
 }
 
 impl Load {
-    /// Opens all connections, then sends until the count or the time of the load is reached. `sent` is raised by each
-    /// accepted message.
+    /// Opens all connections, then sends until the count or the time of the load is reached, and ends the connections
+    /// with QUIT. Returns the time of each message. `sent` is raised by 1 for each accepted message.
     ///
     /// # Errors
     /// The server cannot be reached, closes a connection, or refuses a message.

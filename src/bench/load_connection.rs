@@ -40,7 +40,8 @@ enum SendMode {
 }
 
 impl LoadConnection {
-    /// Connects, sends EHLO, and chooses how to send from what the server offers and the load allows.
+    /// Connects, reads the greeting, sends EHLO, and chooses how to send from what the server offers and the load
+    /// allows. An error if it cannot connect, or a reply is not 2xx.
     pub(super) async fn open(interface: &Interface, load: &Load) -> Result<Self, Error> {
         let stream = interface.connect(load.server).await?;
         let (input, replies) = (BytesMut::with_capacity(READ_BYTES), Replies::default());
@@ -59,7 +60,8 @@ impl LoadConnection {
         Ok(line)
     }
 
-    /// Sends one message and waits until it is accepted.
+    /// Sends the message with this number and waits until it is accepted. Any other reply than the expected one is an
+    /// error, after which the connection cannot be used.
     pub(super) async fn send(&mut self, messages: &Messages, number: u64) -> Result<(), Error> {
         for command in messages.commands() {
             self.output.extend_from_slice(command.as_bytes());
@@ -90,6 +92,7 @@ impl LoadConnection {
         self.expect(2).await.map(drop)
     }
 
+    /// Sends QUIT, waits for the reply, and closes the connection; errors are ignored.
     pub(super) async fn quit(mut self) {
         self.output.extend_from_slice(b"QUIT\r\n");
         // All messages are accepted, so an error here does not matter.
@@ -98,7 +101,8 @@ impl LoadConnection {
         }
     }
 
-    /// Writes the output, followed by `filling` and `end` without copying them, and empties it.
+    /// Writes the output, followed by `filling` and `end` without copying them, and empties the output. An error if
+    /// that fails, or takes longer than [`REPLY_TIMEOUT`].
     async fn flush(&mut self, filling: &[u8], end: &[u8]) -> Result<(), Error> {
         let mut all = Buf::chain(Buf::chain(self.output.as_slice(), filling), end);
         let written = timeout(REPLY_TIMEOUT, self.stream.write_all_buf(&mut all)).await;
@@ -107,7 +111,8 @@ impl LoadConnection {
         written.map_err(|_| no_reply())?.map_err(|error| Error::Refused(error.to_string()))
     }
 
-    /// Reads the next reply, which must be of this class.
+    /// Reads and returns the next reply, which must be of this class, its first digit; a reply of another class is
+    /// [`Error::Refused`].
     async fn expect(&mut self, class: u16) -> Result<Reply, Error> {
         let reply = self.reply().await?;
         if reply.code / 100 == class { Ok(reply) } else { Err(Error::Refused(reply.to_string())) }
@@ -140,6 +145,7 @@ impl LoadConnection {
     }
 }
 
+/// Returns the error for a server that does not reply, or does not read, in time.
 fn no_reply() -> Error {
     Error::Refused("it does not reply".to_owned())
 }

@@ -59,7 +59,8 @@ impl Messages {
     }
 }
 
-/// Lines of printable text with this total size.
+/// Returns lines of printable text with this total size, which end with CRLF and do not begin with a dot. One byte, or
+/// none, is too short for a line end.
 fn filling(bytes: usize) -> Vec<u8> {
     let mut text: Vec<u8> = (0..bytes).map(|at| b'!' + (at * 7 % 90) as u8).collect();
     for line in text.chunks_mut(LINE_BYTES) {

@@ -57,14 +57,14 @@ struct Row {
     ticks: u64,
 }
 
-/// The id and state of an entry of /proc; `None` if it is no process, or has ended.
+/// Returns the id of an entry of /proc, with its parent and CPU time; `None` if it is no process, or has ended.
 fn row(entry: std::io::Result<fs::DirEntry>) -> Option<(u32, Row)> {
     let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
     Some((id, parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?))
 }
 
-/// Parses `ID (NAME) STATE PARENT ...`, where the name may contain any characters; utime, stime, cutime and cstime are
-/// the fields 14 to 17.
+/// Parses the parent and the CPU time from `ID (NAME) STATE PARENT ...`, where the name may contain any characters;
+/// utime, stime, cutime and cstime, which are added, are the fields 14 to 17. `None` if the text is not of this form.
 fn parse(stat: &str) -> Option<Row> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let words: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -72,7 +72,8 @@ fn parse(stat: &str) -> Option<Row> {
     Some(Row { parent: words.get(1)?.parse().ok()?, ticks: ticks.ok()? })
 }
 
-/// The bytes of a field of /proc/ID/status, such as `VmRSS:`.
+/// Returns the bytes of a field of /proc/ID/status, such as `VmRSS:`, which has them in kB; `None` if the process has
+/// ended or has no such field.
 fn memory(id: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;

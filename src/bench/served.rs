@@ -63,6 +63,8 @@ impl Served {
         Ok(served)
     }
 
+    /// Waits until the process has written the file `ports`, and returns the ports in it, by service. An error if the
+    /// process ends before, or does not write it within [`START_TIMEOUT`].
     async fn wait(&mut self, ports: &Path) -> Result<BTreeMap<String, SocketAddr>, Error> {
         for _ in 0..START_TIMEOUT.as_millis() / POLL_INTERVAL.as_millis() {
             if let Ok(text) = fs::read_to_string(ports) {

@@ -23,7 +23,7 @@ const REST: u32 = 4;
 const INDEX_DELAY: Duration = Duration::from_millis(100);
 
 impl Catalogue {
-    /// Indexes all entries that are not yet.
+    /// Stores the summary and the words of all entries that have none yet; waits for another task that indexes.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -33,7 +33,8 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Indexes new entries until it is dropped.
+    /// Indexes new entries whenever the catalogue has changed, until the future is dropped. A failure is logged, and
+    /// retried after `RETRY_DELAY`.
     pub async fn keep_indexed(self) {
         let mut changes = self.changes();
         loop {
@@ -50,7 +51,8 @@ impl Catalogue {
         }
     }
 
-    /// The same as [`Catalogue::index`], with most of the time left to others, and in their commits.
+    /// Indexes all entries that are not yet, batch by batch, in commits shared with other jobs; after each batch it
+    /// sleeps `REST` times as long as that took.
     async fn index_gently(&self) -> Result<(), Error> {
         loop {
             let began = Instant::now();
@@ -63,8 +65,8 @@ impl Catalogue {
         }
     }
 
-    /// Indexes some entries: in the next commit if `is_awaited`, else in one with other jobs. Returns false if there
-    /// were none.
+    /// Indexes the next entries, at most `BATCH`, and `BATCH_BYTES` of words if that is more than one: in the next
+    /// commit if `is_awaited`, else in one with other jobs. Returns `false` if there were none.
     async fn index_batch(&self, is_awaited: bool) -> Result<bool, Error> {
         let entries = self.store.read(|connection| sqlite::unindexed(connection, BATCH))?;
         if entries.is_empty() {
@@ -90,7 +92,8 @@ impl Catalogue {
         Ok(true)
     }
 
-    /// The summary and the words of an entry; empty ones if its message cannot be read, or makes the parser fail.
+    /// Returns the summary and the words of an entry; empty ones if its message cannot be read, or makes the parser
+    /// fail, so that it counts as indexed.
     fn summarise(&self, entry: &Entry) -> (Summary, Words) {
         let message: Result<Message, Error> = self.message(entry);
         let Ok(message) = message else { return Default::default() };

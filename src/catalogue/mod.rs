@@ -158,7 +158,8 @@ impl Catalogue {
         Self { store, changes: broadcast::Sender::new(EVENT_BUFFER), indexing: Arc::default() }
     }
 
-    /// Sends what a commit changed to all readers of [`Catalogue::changes`]; called after the commit.
+    /// Sends what a commit changed to all receivers of [`Catalogue::changes`]; called after the commit. Nothing is sent
+    /// if nothing changed.
     pub fn publish(&self, changes: Changes) {
         if !changes.is_empty() {
             // It fails only without readers.
@@ -166,13 +167,15 @@ impl Catalogue {
         }
     }
 
-    /// Follows the changes from now on.
+    /// Returns a receiver of the changes that are published from now on. One that is more than 1024 commits behind
+    /// misses the oldest of them.
     pub fn changes(&self) -> broadcast::Receiver<Arc<Changes>> {
         self.changes.subscribe()
     }
 
-    /// The entries in the window that match, newest first, with the counts of all that match. New entries are indexed
-    /// first if the search needs that.
+    /// Returns the entries in the window that match, newest first, with the counts of all that match, those outside of
+    /// the window included. New entries are indexed first if the search has words, or asks for attachments or inline
+    /// parts.
     ///
     /// # Errors
     /// The store cannot be read, or words cannot be indexed.
@@ -186,7 +189,8 @@ impl Catalogue {
         Ok(Page { matches: counts.0, unread: counts.1, entries })
     }
 
-    /// The newest entry that matches. New entries are indexed first, as for [`Catalogue::page`].
+    /// Returns the newest entry that matches; `None` if there is none. New entries are indexed first if the search has
+    /// words, or asks for attachments or inline parts.
     ///
     /// # Errors
     /// As for [`Catalogue::page`].
@@ -198,7 +202,8 @@ impl Catalogue {
         Ok(self.store.read(|connection| sqlite::page(connection, filter, window))?.pop())
     }
 
-    /// The numbers of the entries that [`Catalogue::page`] has for the same filter and window.
+    /// Returns the numbers of the entries in the window that match, newest first. New entries are indexed first if the
+    /// search has words, or asks for attachments or inline parts.
     ///
     /// # Errors
     /// As for [`Catalogue::page`].
@@ -234,8 +239,8 @@ impl Catalogue {
         self.store.read(|connection| sqlite::entry(connection, number))
     }
 
-    /// The messages of the thread of an entry, itself among them, oldest first, up to a limit; new entries are indexed
-    /// first.
+    /// Returns the messages of the thread of an entry, itself among them, oldest first, at most 200; new entries are
+    /// indexed first. An entry that was deleted is left out.
     ///
     /// # Errors
     /// The store cannot be read, or words cannot be indexed.
@@ -244,7 +249,8 @@ impl Catalogue {
         self.store.read(|connection| sqlite::thread(connection, entry.number, MAX_THREAD))
     }
 
-    /// All tags in use, sorted, with the number of their entries.
+    /// Returns all tags in use, sorted without regard to case, each with the number of its entries; those that differ
+    /// only in case are one.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -252,7 +258,7 @@ impl Catalogue {
         self.store.read(sqlite::tags)
     }
 
-    /// How many messages were ever accepted, and the bytes of those that are there.
+    /// Returns how many messages were ever accepted, deleted ones included, and the bytes of those that are there.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -260,7 +266,7 @@ impl Catalogue {
         self.store.read(sqlite::totals)
     }
 
-    /// The message of an entry.
+    /// Returns the message of an entry: its trace lines, and its content, which is read from the store.
     ///
     /// # Errors
     /// It was deleted, or its content is damaged.
@@ -268,7 +274,8 @@ impl Catalogue {
         Ok(Message { trace: entry.trace.clone(), content: self.store.get(entry.content)? })
     }
 
-    /// The summary of an entry; computed if it is not stored yet.
+    /// Returns the summary of an entry; if it was not indexed when the entry was read, computes it from the message,
+    /// and does not store it.
     ///
     /// # Errors
     /// As for [`Catalogue::message`].

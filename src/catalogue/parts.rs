@@ -22,7 +22,8 @@ pub enum Placement {
     Inline,
 }
 
-/// All parts that are no multipart, in order.
+/// Returns all parts that are no multipart, in order, each with its number; an attached message is one part, and is not
+/// looked into.
 pub fn parts<'a>(message: &'a Message<'a>) -> Vec<Part<'a>> {
     let mut found = Vec::new();
     // Explicit, since a message may nest as deep as it likes; each part is met once.
@@ -62,7 +63,9 @@ impl Part<'_> {
         kind.map_or_else(|| "text/plain".to_owned(), |kind| kind.to_ascii_lowercase())
     }
 
-    /// How it is listed as a file; `None` if it is none: without a name and a content id, or the text of the message.
+    /// Returns how it is listed as a file: `Inline` if its disposition is `inline`, or it has a content id and no
+    /// disposition, else `Attached`. `None` if it is no file: it has neither a name nor a content id, or is text of the
+    /// message without a name and not of disposition `attachment`.
     pub fn placement(&self) -> Option<Placement> {
         let has_name = self.part.attachment_name().is_some();
         let disposition = self.part.content_disposition();

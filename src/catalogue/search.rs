@@ -51,35 +51,37 @@ pub(super) enum Key {
 const ADDRESSED: &[&str] = &["sender", "recipient", "cc", "bcc", "reply_to"];
 
 impl Search {
-    /// Parses the words of a search; those without a meaning are ignored. Dates without an offset are of this zone.
+    /// Parses the words of a search, all of which must match; those without a meaning are ignored, so that the search
+    /// may be empty. Dates without an offset are of this zone.
     pub fn parse(text: &str, zone: &TimeZone) -> Self {
         Self { terms: words(text).filter_map(|word| term(&word, zone)).collect() }
     }
 
-    /// Messages with this tag.
+    /// Returns a search for the messages with this tag.
     pub fn tag(tag: &str) -> Self {
         Self { terms: vec![Term { is_negated: false, key: Key::Tag(tag.to_owned()) }] }
     }
 
-    /// The same, and arrived at this time or before.
+    /// Adds the condition that the message arrived at this time or before.
     #[must_use]
     pub fn before(mut self, time: Timestamp) -> Self {
         self.terms.push(Term { is_negated: false, key: Key::ArrivedBefore(time) });
         self
     }
 
-    /// Whether it has no condition.
+    /// Returns whether it has no condition, so that it matches everything.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// Whether it needs what the indexer works out.
+    /// Returns whether it needs what the indexer works out: it has a text, `has:attachment` or `has:inline`.
     pub(super) fn has_summary_terms(&self) -> bool {
         self.terms.iter().any(|term| matches!(term.key, Key::Text(..) | Key::Attachments | Key::Inlines))
     }
 }
 
-/// Words apart by white space, except in quotes; the quotes stay.
+/// Splits a text at white space, except in quotes, which stay; a quote that is not closed extends to the end. No word
+/// is empty.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
     for letter in text.chars() {
@@ -97,7 +99,8 @@ fn words(text: &str) -> impl Iterator<Item = String> {
     words.into_iter().filter(|word| !word.is_empty())
 }
 
-/// The condition of a word, in which quotes have no meaning any more; `None` for what has no meaning, which is ignored.
+/// Returns the condition of a word, whose quotes are removed; `-` or `!` in front negates it, and an unknown prefix is
+/// searched as text. `None` for an empty text or tag, or an invalid time or size.
 fn term(word: &str, zone: &TimeZone) -> Option<Term> {
     // Quotes keep a word together wherever they are, as in Mailpit: `"subject:two words"` is the same as `subject:"two words"`.
     let word = word.replace('"', "");
@@ -133,7 +136,8 @@ fn term(word: &str, zone: &TimeZone) -> Option<Term> {
     (!is_empty).then_some(Term { is_negated: is_negated != flips, key })
 }
 
-/// The bytes of a size such as `10k`, `1.5MB` or `200`: `k` is 1024, `m` and `g` are powers of it. `None` if it is none.
+/// Returns the bytes of a size such as `10k`, `1.5MB` or `200`: `k` is 1024, `m` and `g` are powers of it; a fraction
+/// of a byte is cut off. `None` if it is no size.
 fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let text = text.strip_suffix('b').unwrap_or(&text);
@@ -170,7 +174,8 @@ pub fn read_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     Some(moment.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
-/// `2026-04-01`, `2026/04/01` or, as in the US, `04/01/2026`; with `.` too.
+/// Reads `2026-04-01`, `2026/04/01` or, as in the US, `04/01/2026`, with any of `-`, `/` and `.`; the year is first if
+/// the first number has four digits. `None` if it is no valid date.
 fn read_date(text: &str) -> Option<Date> {
     let mut parts = text.split(['-', '/', '.']);
     let (first, second, third) = (parts.next()?, parts.next()?, parts.next()?);

@@ -64,7 +64,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// The number of their bytes.
+    /// Returns the number of bytes of all columns; thread keys do not count.
     pub(super) fn len(&self) -> usize {
         self.columns.iter().map(String::len).sum()
     }
@@ -74,13 +74,17 @@ impl Words {
 pub(super) const COLUMNS: [&str; 8] = ["sender", "recipient", "cc", "bcc", "reply_to", "subject", "message_id", "body"];
 
 impl Summary {
-    /// The summary and the words of a message with this envelope; empty if the parser cannot read it, or panics.
+    /// Returns the summary and the words of a message with this envelope (`MAIL FROM` and recipients); both are empty
+    /// if the parser cannot read it, or panics.
     pub(super) fn of(message: &Message, from: &ReversePath, recipients: &[Address]) -> (Self, Words) {
         let bytes = message.to_bytes();
         // A defect of the parser must not keep other messages from being listed.
         catch_unwind(AssertUnwindSafe(|| Self::parse(&bytes, from, recipients))).unwrap_or_default()
     }
 
+    /// Parses a whole message to its summary and words; both are empty if the parser cannot read it. Recipients that no
+    /// field names are added to Bcc; the body column has the text, the targets of links, the names of files and the
+    /// reverse-path. A From field without an address is used as a display name.
     fn parse(bytes: &[u8], reverse_path: &ReversePath, recipients: &[Address]) -> (Self, Words) {
         let bytes = with_readable_header(bytes);
         let Some(message) = MessageParser::default().parse(bytes.as_ref()) else { return Default::default() };
@@ -133,18 +137,19 @@ impl Summary {
     }
 }
 
-/// The addresses of all fields of a name, those of groups too.
+/// Returns the addresses of all fields of a name, those of groups too, in order.
 pub fn addresses(message: &mail_parser::Message<'_>, name: HeaderName<'static>) -> Vec<SummaryAddress> {
     let fields = message.header_values(name).filter_map(HeaderValue::as_address);
     fields.flat_map(|field| field.iter().map(address).collect::<Vec<_>>()).collect()
 }
 
+/// Converts an address of the parser; a missing display name or address is empty.
 fn address(found: &Addr<'_>) -> SummaryAddress {
     let text = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
     SummaryAddress { name: text(&found.name), address: text(&found.address) }
 }
 
-/// The recipients that none of these fields names, without a display name.
+/// Returns the recipients that none of these fields names, in any case, without a display name.
 fn unnamed(recipients: &[Address], fields: [&Vec<SummaryAddress>; 3]) -> Vec<SummaryAddress> {
     let named: BTreeSet<String> =
         fields.into_iter().flatten().map(|found| found.address.to_ascii_lowercase()).collect();
@@ -158,8 +163,9 @@ fn raw(message: &mail_parser::Message<'_>, name: &'static str) -> Option<String>
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The text that a reader sees, HTML without tags if there is one; and the targets of the links in the HTML, with a
-/// space after each.
+/// Returns the text that a reader sees, and the quoted targets of the links in the HTML, with a space after each. If
+/// there is HTML, the text is that of the HTML, without tags; else it is the text parts, and there are no targets. Of
+/// an HTML part, only `MAX_HTML_BYTES` are used.
 fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     let html = message.html_body.iter().filter_map(|id| match &message.part(*id)?.body {
         PartType::Html(html) => Some(truncated(html, MAX_HTML_BYTES)),
@@ -185,7 +191,8 @@ fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     (text, targets)
 }
 
-/// HTML with a space before each tag that is not one within a line, so that what stands in two blocks is not one word.
+/// Returns HTML with a space before each tag, opening or closing, except those of `WITHIN_LINES`, so that what stands
+/// in two blocks is not one word.
 fn with_spaces(html: &str) -> String {
     let mut spaced = String::with_capacity(html.len() + html.len() / 16);
     for (at, piece) in html.split('<').enumerate() {
@@ -202,14 +209,15 @@ fn with_spaces(html: &str) -> String {
     spaced
 }
 
-/// The beginning of a text, with one space for white space; `...` follows if there is more.
+/// Returns the first `MAX_SNIPPET_BYTES` of a text, with one space for each run of white space; `...` follows if there
+/// is more.
 fn snippet(text: &str) -> String {
     let collapsed = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut = truncated(&collapsed, MAX_SNIPPET_BYTES);
     if cut.len() < collapsed.len() { format!("{cut}...") } else { collapsed }
 }
 
-/// At most so many bytes, cut at a character boundary.
+/// Returns the beginning of the text of at most so many bytes, cut at a character boundary.
 fn truncated(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
@@ -220,7 +228,8 @@ fn join(addresses: &[SummaryAddress]) -> String {
     normalise(&texts.collect::<Vec<_>>().join(" "))
 }
 
-/// Text as it is searched: in lower case, with one space for white space and the characters around addresses.
+/// Returns text as it is searched: in lower case, with one space for each run of white space, NUL and the characters
+/// `<>",;()`, and none at the ends.
 pub(super) fn normalise(text: &str) -> String {
     let is_space = |letter: char| letter.is_whitespace() || "<>\",;()\0".contains(letter);
     let words = text.split(is_space).filter(|word| !word.is_empty());

@@ -32,7 +32,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Starts the thread that prints.
+    /// Starts the thread that prints lines to standard output, in the order of [`Lines::print`].
     ///
     /// # Errors
     /// There is no room for one more thread.
@@ -42,12 +42,13 @@ impl Lines {
         Ok(Self { sender, printer: std::thread::Builder::new().name("lines".to_owned()).spawn(print)? })
     }
 
-    /// Prints a line, unless too many wait to be written.
+    /// Queues a line for standard output without waiting. Drops it if [`MAX_LINES`] lines wait already.
     pub(super) fn print(&self, line: &str) {
         let _ = self.sender.try_send(line.to_owned());
     }
 
-    /// Waits until all lines are printed, for up to [`END_TIMEOUT`]. The future of [`Lines::announce`] must be dropped before.
+    /// Closes the queue of lines and waits until all of them are printed, for up to [`END_TIMEOUT`]. The future of
+    /// [`Lines::announce`] must be dropped before, since it holds the queue open.
     pub(super) async fn end(self) {
         let Self { sender, printer } = self;
         drop(sender);
@@ -59,8 +60,9 @@ impl Lines {
         }
     }
 
-    /// Prints a line for each message that enters the world, has to wait, or has ended, until the future is dropped.
-    /// Messages that entered before `now` have no line for their entry.
+    /// Subscribes to the events from now on, and returns a future that prints a line for each message that enters the
+    /// world, has to wait, or has ended, until it is dropped. Messages that entered before `now` have no line for their
+    /// entry, but those for their waits and their end.
     pub(super) fn announce(&self, event_log: EventLog, now: Timestamp) -> impl Future<Output = ()> + use<> {
         let (events, messages) = (event_log.subscribe_from_now(), BTreeMap::new());
         Announcer { sender: self.sender.clone(), left_out: 0, event_log, events, started: now, messages }.run()
@@ -86,8 +88,8 @@ struct Announcer {
 }
 
 impl Announcer {
-    /// Handles all events from now on, each once it is saved. If some were missed, it prints that and forgets all
-    /// messages.
+    /// Handles all events of the subscription, each batch once it is stored; never returns. If some events were missed,
+    /// prints a line about that and forgets all messages.
     async fn run(mut self) {
         loop {
             match self.events.next().await {
@@ -104,7 +106,7 @@ impl Announcer {
     }
 
     /// Prints what is new about the messages of these events: for each at most its entry, and its state after the last
-    /// of them.
+    /// of them. Ignores retrievals, and messages whose state the event log does not give.
     fn handle(&mut self, batch: &[Arc<Event>]) {
         let changes = || batch.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. }));
         let last: BTreeMap<_, _> = changes().map(|event| (event.journey, event.seq)).collect();
@@ -124,8 +126,8 @@ impl Announcer {
         }
     }
 
-    /// Prints that a message has entered the world, if this event says so; notes without a line one that entered before
-    /// the start.
+    /// Prints the line of an entry if the event is an entry, is the first of its journey, and the message has no line
+    /// yet. Otherwise notes a message that entered before the start as known, without a line.
     fn begin(&mut self, event: &Event, state: &JourneyState, is_entry: bool) {
         if is_entry && state.began == event.at && !self.messages.contains_key(&event.journey) {
             self.print(entry_line(event, state));
@@ -135,7 +137,9 @@ impl Announcer {
         }
     }
 
-    /// Prints that a message has ended or waits, if this event says so and that line was not the last about it.
+    /// Prints the line of a message that has ended, or that waits for another reason than its last line said. Forgets a
+    /// message that has ended, but marks one from before the start as ended. Does nothing about a message that is
+    /// unknown or has ended.
     fn update(&mut self, event: &Event, state: &JourneyState) {
         let Some(announced) = self.messages.get_mut(&event.journey).filter(|announced| **announced != Announced::Ended)
         else {
@@ -155,8 +159,8 @@ impl Announcer {
         }
     }
 
-    /// Sends a line to the thread that prints, after one about the lines left out before it; leaves it out if there is
-    /// no room.
+    /// Sends a line to the thread that prints, after one with the number of lines left out before it, if any. Counts
+    /// the line as left out if the queue is full.
     fn print(&mut self, line: String) {
         if self.left_out != 0 {
             let text = format!("{} lines were left out, because the output was not read", self.left_out);
@@ -168,13 +172,14 @@ impl Announcer {
     }
 }
 
-/// The time of day, the sign and the id with which a line begins.
+/// The indented start of a line: local time of day, the sign `mark` and the id of the journey.
 fn head(event: &Event, mark: &console::StyledObject<&'static str>) -> String {
     let time = event.at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string();
     format!("  {}  {mark} {}", style(time).dim(), style(event.journey).cyan())
 }
 
-/// The line of an entry; empty if the event is none.
+/// The line of an entry: sender, recipients, then size, protocol and host, or why it entered otherwise. Empty if the
+/// event is no entry.
 fn entry_line(event: &Event, state: &JourneyState) -> String {
     let from = state.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let (to, what) = match &event.kind {
@@ -189,7 +194,8 @@ fn entry_line(event: &Event, state: &JourneyState) -> String {
     format!("{}  {}  {}", head(event, &style("+").bold()), printable(&addresses), style(what).dim())
 }
 
-/// What became of the message for all recipients if this is the end, or why it waits for those that are still open.
+/// The line of an end, with the outcome for all recipients if `is_end`; else of a wait, with the status of those that
+/// are still open. Its sign is that of the worst status of all; the time since the start of the journey is last.
 fn status_line(event: &Event, state: &JourneyState, is_end: bool) -> String {
     let shown = state.recipients.iter().filter(|(_, status)| is_end || status.is_open());
     let all: Vec<_> = shown.map(|(recipient, status)| recipient_status(state, recipient, status)).collect();

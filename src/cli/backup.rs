@@ -25,7 +25,8 @@ pub(super) struct Backup {
 }
 
 impl Backup {
-    /// Makes the copy, and returns once it is on stable storage.
+    /// Copies the data folder of `--data`, or asks the running world for a copy of its own. Returns once the copy is on
+    /// stable storage, after it has printed the absolute path of the folder; the exit code is 0.
     ///
     /// # Errors
     /// No world answers there, the folder holds something, or a file cannot be read or written.

@@ -27,7 +27,8 @@ pub(super) struct Ca {
 }
 
 impl Ca {
-    /// Runs the command.
+    /// Prints the root certificate (PEM): the stored one if a world file or `--data` was given, else that of the
+    /// running world. The exit code is 0.
     ///
     /// # Errors
     /// No world runs there, and none was served with that folder.
@@ -38,7 +39,8 @@ impl Ca {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The root certificate (PEM) of the running world; the stored one if no address was given and no world answers.
+    /// Requests the root certificate (PEM) of the running world. If the request fails, other than by status 401, and
+    /// the user gave no address, returns the stored one, or the first error if none is stored.
     async fn running(&self) -> anyhow::Result<String> {
         match self.at.client()?.bytes(CA).await {
             Ok(pem) => Ok(String::from_utf8(pem.into())?),
@@ -50,7 +52,7 @@ impl Ca {
         }
     }
 
-    /// The root certificate (PEM) in the folder of `--data`, or else in the default data folder of the world.
+    /// Reads the root certificate (PEM) in the folder of `--data`, or else in the default data folder of the world.
     fn stored(&self) -> anyhow::Result<String> {
         let folder = match &self.data {
             Some(data) => data.clone(),

@@ -28,7 +28,9 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Runs the command.
+    /// With `--data`, prints what is wrong with the stored data. Otherwise checks the world file and prints its map, or
+    /// with `--json` whether it is valid and its hosts or problems. The exit code is 1 if there are problems; without
+    /// `--json`, an invalid world file is an error.
     ///
     /// # Errors
     /// The file or the folder cannot be read; or the file is invalid, and each problem is one line.
@@ -55,6 +57,8 @@ impl Check {
         Ok(code)
     }
 
+    /// Prints the problems of the data, one on each line, or that it is sound; with `--json`, one object. The exit code
+    /// is 1 if there are problems.
     fn report_data(&self, problems: &[String]) -> anyhow::Result<ExitCode> {
         match (self.json, problems) {
             (true, _) => println!("{}", serde_json::json!({ "sound": problems.is_empty(), "problems": problems })),
@@ -65,7 +69,8 @@ impl Check {
     }
 }
 
-/// What is wrong with the data in a folder, one line each.
+/// Opens the data folder and returns what is wrong with it, one line each: mailboxes whose counters differ from their
+/// messages, and wrong use counts of contents. A folder without the database of a world is an error.
 fn problems(folder: &Path) -> anyhow::Result<Vec<String>> {
     anyhow::ensure!(folder.join("post.db").is_file(), "{} holds no data of a world", folder.display());
     let store = DataDir::open(folder)?.store()?;

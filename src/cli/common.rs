@@ -17,7 +17,7 @@ use crate::net::{Net, Stop, Trust};
 use crate::store::Store;
 use crate::world::{Clock, World};
 
-/// Reads a world file, or returns the built-in world.
+/// Reads and checks the world file at `path`; without a path, returns the built-in world. An invalid file is an error.
 pub(super) fn world(path: Option<&Path>) -> anyhow::Result<World> {
     match path {
         None => Ok(World::journey()),
@@ -42,8 +42,8 @@ pub(super) fn collector_url(text: &str) -> Result<Url, &'static str> {
     url.ok_or("a collector needs a URL such as http://127.0.0.1:4318")
 }
 
-/// Sends the events of a running world to a collector as traces until the world stops. `has_all_hosts` is whether they
-/// include those of every host, so that the end of a journey is known.
+/// Returns a future that sends the events of a running world to a collector as traces until the world stops.
+/// `has_all_hosts` says whether the events include those of every host, so that the end of a journey is known.
 pub(super) fn traces(
     running: &RunningWorld,
     collector: Url,
@@ -85,9 +85,9 @@ enum SecurityChoice {
 }
 
 impl ExternalPorts {
-    /// A context on real sockets, which trusts what the options say, and the server to go to. `here` is how the
-    /// connection to one on this machine is encrypted unless the user says; without `--ca`, any certificate is trusted
-    /// there.
+    /// Resolves the endpoint; returns a client context on real sockets and the server to connect to. The options decide
+    /// on trust and encryption. By default, a server on loopback addresses is trusted with any certificate and
+    /// encrypted as `here` says; any other needs a public certificate and an upgrade to TLS.
     pub(super) async fn find(&self, to: &Endpoint, here: Security) -> anyhow::Result<(ClientContext, Server)> {
         let interface = Net::sockets().interface(&[]);
         let addresses = interface.lookup(&to.host, to.port).await?;
@@ -134,7 +134,7 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Parses `2s`, `250ms`, `1min`, or a number of seconds.
+/// Parses `2s`, `250ms`, `1min`, or a number of seconds. Negative times are errors.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let invalid = || format!("`{text}` is not a time such as 2s, 250ms or 1min");
     if let Ok(seconds) = text.parse() {
@@ -147,8 +147,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// The exit code of a world whose disk failed: EX_IOERR of sysexits.h. A supervisor may start it again.
 const EXIT_IO_ERROR: u8 = 74;
 
-/// Waits for the signal, or for the store to stop after a failure of the disk, which is reported; returns the exit
-/// code.
+/// Waits for the signal, and returns exit code 0; or for the store to stop after a failure of the disk, which it prints
+/// to standard error, and returns [`EXIT_IO_ERROR`].
 pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
     tokio::select! {
         biased;
@@ -161,7 +161,8 @@ pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
 }
 
 /// Returns a stop that is triggered by Ctrl-C or SIGTERM, or when the output is lost. The command must end by itself
-/// then: it is not dropped any more.
+/// then: it is not dropped any more. If signals cannot be listened for, a warning is logged, and only the loss of the
+/// output triggers it.
 pub(super) fn stop_at_signal() -> Stop {
     let (stop, lost) = (Stop::new(), out::stop_when_lost());
     let fired = stop.clone();
@@ -181,6 +182,7 @@ pub(super) fn stop_at_signal() -> Stop {
     stop
 }
 
+/// Waits for Ctrl-C or SIGTERM.
 #[cfg(unix)]
 async fn signal() -> std::io::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -191,6 +193,7 @@ async fn signal() -> std::io::Result<()> {
     }
 }
 
+/// Waits for Ctrl-C.
 #[cfg(not(unix))]
 async fn signal() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await

@@ -66,7 +66,8 @@ impl FromStr for Selection {
 }
 
 impl FaultCommand {
-    /// Runs the command.
+    /// Injects a fault, lists the active faults, or clears one or all, over the control interface; prints the faults
+    /// that the world answers with, one on each line or as JSON. The exit code is 0.
     ///
     /// # Errors
     /// The world is unreachable, or the fault is invalid.
@@ -96,7 +97,7 @@ impl FaultCommand {
 }
 
 /// The fault as JSON, with the keys of scenario files: `between=a,b` as a list, `after`, `bandwidth` and `share` as
-/// numbers, all else as strings.
+/// numbers if they are valid ones, all else as strings. A setting without `=` is an error.
 fn fault(kind: &str, settings: &[String]) -> anyhow::Result<Value> {
     let mut table = Map::from_iter([("kind".to_owned(), Value::from(kind))]);
     for setting in settings {

@@ -66,7 +66,8 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    /// Runs the command.
+    /// Fetches and prints all messages. With `--wait`, repeats that until there is a message, also while the login is
+    /// refused, and fails if there is none in time. Without `--wait`, it succeeds even if there is none.
     ///
     /// # Errors
     /// The server is unreachable or refuses the login, or a file cannot be written.
@@ -95,8 +96,8 @@ impl Fetch {
         }
     }
 
-    /// Fetches and prints all messages, saves them if `-o` and deletes them if `--delete` was given; returns how many
-    /// there are.
+    /// Fetches all messages over POP3 or IMAP and prints them; saves them if `-o` was given, and then deletes them if
+    /// `--delete` was given. Returns how many there are.
     async fn fetch(&self, context: &ClientContext, server: &Server, login: &Login) -> anyhow::Result<usize> {
         let mut messages: Vec<(u32, Bytes)> = Vec::new();
         if self.pop3 {
@@ -119,7 +120,7 @@ impl Fetch {
         Ok(messages.len())
     }
 
-    /// Saves each message if `-o` was given, and prints it.
+    /// Saves each message if `-o` was given, in a folder that is created, and prints each.
     fn save_all(&self, messages: &[(u32, Bytes)]) -> anyhow::Result<()> {
         if let Some(folder) = &self.output {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -131,7 +132,8 @@ impl Fetch {
         Ok(())
     }
 
-    /// Prints a message as a letter, as JSON or as one line. `file`, where it was saved, is in the JSON only.
+    /// Prints a message as a letter with `--show`, as JSON with `--json`, else as one line. `file`, where it was saved,
+    /// is in the JSON only.
     fn print(&self, number: u32, bytes: &[u8], file: Option<&Path>) {
         let message = MessageParser::new().parse_headers(bytes);
         let subject = message.as_ref().and_then(|message| message.subject()).unwrap_or_default();

@@ -44,13 +44,14 @@ impl FindWorld {
         }
     }
 
-    /// Whether the user says which world it is.
+    /// Whether the user says which world it is, by a ports file or by a port offset other than 0.
     fn is_given(&self) -> bool {
         self.ports_file.is_some() || self.port_offset != 0
     }
 }
 
-/// The address of a service in a ports file; that of loopback if the world listens at all addresses.
+/// The address of a service in a ports file; that of loopback if the world listens at all addresses. An error if the
+/// file is missing or unreadable, or has no valid address of the service.
 fn listed(file: &Path, service: Service) -> anyhow::Result<Endpoint> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
@@ -94,18 +95,19 @@ impl ControlArgs {
         Ok(Client::new(Net::sockets().interface(&[]), &host, port, self.credentials.of_client()?))
     }
 
-    /// Whether the user says which world it is.
+    /// Whether the user says which world it is, by an address, a ports file or a port offset.
     pub(super) fn is_given(&self) -> bool {
         self.control.is_some() || self.find.is_given()
     }
 }
 
-/// Adds to an error the question whether a world runs, if nothing listens where it was expected.
+/// Adds the question whether `postroad serve` runs to an error which is that a loopback address refused the connection.
+/// Returns any other error unchanged.
 pub(super) fn ask_if_running(error: anyhow::Error) -> anyhow::Error {
     if nothing_listens(&error) { anyhow!("{error:#}; is `postroad serve` running?") } else { error }
 }
 
-/// Whether a connection to this machine was refused.
+/// Whether the error is that a connection to a loopback address was refused.
 fn nothing_listens(error: &anyhow::Error) -> bool {
     let refused = match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref::<net::Error>()) {
         (Some(ClientError::Unreachable { why, .. }), _, _) | (_, Some(mua::Error::Net { why, .. }), _) => Some(why),

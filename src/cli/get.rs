@@ -39,7 +39,9 @@ pub(super) struct Get {
 }
 
 impl Get {
-    /// Runs the command.
+    /// Fetches the URL, prints the header of the response and saves the body; with `--json`, prints one object at the
+    /// end instead. The body is read but not saved without a file name, or without `-o` if the status is not 2xx. The
+    /// exit code is 1 unless the status is 2xx.
     ///
     /// # Errors
     /// The server is unreachable or not trusted, the response is incomplete, or the file cannot be written.
@@ -70,6 +72,8 @@ impl Get {
         Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
+    /// What is trusted: the certificate authority of `--ca`, any certificate with `--insecure`, else the public
+    /// authorities.
     fn trust(&self) -> anyhow::Result<Trust> {
         match &self.ca {
             Some(file) => {
@@ -81,8 +85,8 @@ impl Get {
         }
     }
 
-    /// The file for the body: that of `-o`, which may exist, or one with the name in the URL, which must not; `None`
-    /// without either.
+    /// The file for the body: that of `-o`, which may exist, or one with the name in the URL, which is an error if it
+    /// exists; `None` without either.
     fn file(&self) -> anyhow::Result<Option<PathBuf>> {
         match (&self.output, &self.url.file_name) {
             (Some(file), _) => Ok(Some(file.clone())),
@@ -92,8 +96,8 @@ impl Get {
     }
 }
 
-/// Saves the body atomically: to a `.part` file that is renamed, or removed after an error. Returns the number of
-/// bytes.
+/// Saves the body to `file` by way of a `.part` file beside it, which is renamed at the end, or removed after an error.
+/// Returns the number of bytes.
 async fn save(download: &mut Download, file: &Path) -> anyhow::Result<u64> {
     let mut part = file.as_os_str().to_owned();
     part.push(".part");
@@ -112,6 +116,7 @@ async fn save(download: &mut Download, file: &Path) -> anyhow::Result<u64> {
     outcome
 }
 
+/// Reads the rest of the body, writes it to `to` and flushes that. Returns the number of bytes.
 async fn copy(download: &mut Download, mut to: impl Write) -> anyhow::Result<u64> {
     let mut length = 0;
     while let Some(bytes) = download.read().await? {

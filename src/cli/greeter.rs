@@ -59,7 +59,7 @@ struct Call {
 }
 
 impl Greeter {
-    /// Runs the command.
+    /// Runs the server until it is stopped by a signal, or the client until it has all replies. The exit code is 0.
     ///
     /// # Errors
     /// The network failed, or a reply is missing.
@@ -72,6 +72,8 @@ impl Greeter {
 }
 
 impl Serve {
+    /// Serves the greeter at `--listen` until Ctrl-C or SIGTERM; prints its address, and a line for each connection
+    /// that begins or ends.
     async fn run(self) -> anyhow::Result<ExitCode> {
         let listener = Net::sockets().interface(&[]).bind_public(self.listen).await?;
         let service = Service { delay: self.delay, report: Arc::new(report) };
@@ -82,6 +84,7 @@ impl Serve {
     }
 }
 
+/// Prints a line about a connection that begins or ends.
 fn report(event: GreeterEvent) {
     match event {
         GreeterEvent::Connected(peer) => println!("Accept new connection from {peer}..."),
@@ -90,6 +93,8 @@ fn report(event: GreeterEvent) {
 }
 
 impl Call {
+    /// Connects to a greeter, sends all names and prints its texts, the welcome first, as they come; with `--json`, as
+    /// one object at the end. A missing reply is an error.
     async fn run(self) -> anyhow::Result<ExitCode> {
         let place = Net::sockets().interface(&[]);
         let Endpoint { host, port } = self.world.at(self.to.as_ref(), world::Service::Greeter)?;

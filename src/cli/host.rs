@@ -55,7 +55,9 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Runs the command until Ctrl-C or SIGTERM.
+    /// Runs the selected host, or the collector, until Ctrl-C, SIGTERM or a failure of its disk: with its public ports,
+    /// the HTTP interface, and its events sent to the collectors that are given. At the end, sends the last events. The
+    /// exit code is 0, or 74 if the disk failed.
     ///
     /// # Errors
     /// There is no such host, a port is in use, or the data folder is unusable.

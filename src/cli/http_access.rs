@@ -26,7 +26,8 @@ pub(super) struct HttpCredentials {
 }
 
 impl HttpCredentials {
-    /// The credentials of all options and their files, tokens before users.
+    /// The credentials of all options and their files, tokens before users. A value that is invalid, or a file that
+    /// cannot be read or has none, is an error.
     fn all(&self) -> anyhow::Result<Vec<Credentials>> {
         let mut all = Vec::new();
         for token in listed(self.http_token.as_ref(), self.http_token_file.as_deref())? {
@@ -47,7 +48,7 @@ impl HttpCredentials {
     }
 }
 
-/// The value, then the lines of the file, trimmed and without empty ones. A file that has no other lines is an error.
+/// The value, then the lines of the file, trimmed and without empty ones. A file with empty lines only is an error.
 fn listed(value: Option<&String>, file: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let mut all: Vec<_> = value.cloned().into_iter().collect();
     if let Some(file) = file {
@@ -71,7 +72,8 @@ pub(super) struct HttpAccess {
 }
 
 impl HttpAccess {
-    /// Who may use the interface of a world whose public ports are at this address.
+    /// Who may use the interface of a world whose public ports are at this address: those with one of the credentials
+    /// of the options, or everybody if there are none.
     ///
     /// # Errors
     /// A value is invalid, or everybody could use it from other machines.

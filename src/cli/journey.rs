@@ -94,7 +94,8 @@ struct Found {
 }
 
 impl JourneyCommand {
-    /// Runs the command.
+    /// Prints the selected journeys, the newest one last, each followed to its end with `--follow`. Without any, waits
+    /// for one with `--follow`, else fails. The exit code is 0, whatever became of the messages.
     ///
     /// # Errors
     /// The world is unreachable, or has no such message.
@@ -134,8 +135,8 @@ impl JourneyCommand {
         Ok(page.journeys.into_iter().map(|listed| listed.id).collect())
     }
 
-    /// The ids of up to `--last` journeys, newest first, that have these words in their subject and the sender and
-    /// recipient that are asked for.
+    /// Searches the world, page by page, for the journeys that have these words in their subject and the sender and
+    /// recipient that are asked for. Returns the ids of up to `--last` of them, newest first.
     async fn with_subject(&self, client: &Client, words: &str) -> anyhow::Result<Vec<JourneyId>> {
         let (words, mut cursor, mut ids) = (format!("subject:\"{}\"", words.replace('"', " ")), None, Vec::new());
         loop {
@@ -158,8 +159,8 @@ impl JourneyCommand {
         }
     }
 
-    /// Whether a message has the sender and the recipient that are asked for, in any case of letters and with any
-    /// `+detail`.
+    /// Whether a message has the sender `--from` and the recipient `--to`, in any case of letters and with any
+    /// `+detail`. One that is not given matches any; without both, nothing is requested.
     async fn is_between(&self, client: &Client, id: JourneyId) -> anyhow::Result<bool> {
         if self.to.is_none() && self.from.is_none() {
             return Ok(true);
@@ -171,7 +172,8 @@ impl JourneyCommand {
         Ok(is(&self.from, Box::new(journey.reverse_path.iter())) && is(&self.to, Box::new(journey.recipients.keys())))
     }
 
-    /// Prints a journey, or follows it to its end.
+    /// Prints a journey: its title, the lines of its events and what became of the message, or JSON with `--json`. With
+    /// `--follow`, prints further events as they come, and returns once no host has the message in transit.
     async fn show(&self, client: &Client, id: JourneyId) -> anyhow::Result<()> {
         let path = format!("{JOURNEYS}/{id}");
         let mut answer: Value = client.get(&path).await?;

@@ -27,7 +27,7 @@ impl Columns {
         columns
     }
 
-    /// Makes them as wide as these events need, too.
+    /// Widens the columns, where they are narrower, to what these events need.
     pub(super) fn widen(&mut self, events: &[Arc<Event>]) {
         for event in events {
             let row = Row::of(event.at, event);
@@ -54,8 +54,8 @@ impl Columns {
     }
 }
 
-/// Appends what led to an event, indented: the phases of an attempt, the questions to DNS with their answers, and the
-/// protocol transcript.
+/// Appends what led to an event, indented: the phases of its attempt and the questions to DNS with their answers, if it
+/// has an attempt, and the protocol transcript, if it has one.
 pub(super) fn write_dialogue(out: &mut String, event: &Event) -> std::fmt::Result {
     if let Some(attempt) = event.kind.attempt() {
         let all = [("wait", attempt.wait_ms)].into_iter().chain(attempt.phases()).filter(|(_, ms)| 0.0 < *ms);
@@ -103,8 +103,8 @@ impl Row {
     }
 }
 
-/// Protocol (with `+TLS` if encrypted), duration and description, not escaped. The first two are empty if the step has
-/// none.
+/// The cells of a step that depend on its kind: protocol (with `+TLS` if encrypted), duration and description, not
+/// escaped. The first two are empty if the step has none.
 fn cells(step: &EventKind) -> (String, String, String) {
     let ms = |ms: &f64| human(Duration::from_secs_f64(ms.max(0.0) / 1e3));
     match step {

@@ -113,7 +113,8 @@ impl FormName {
 }
 
 impl MailboxCommand {
-    /// Runs the command.
+    /// Lists mailboxes, or clears, imports or exports messages over the control interface, and prints the list or the
+    /// number of messages. The exit code is 1 if a message could not be imported.
     ///
     /// # Errors
     /// The world is unreachable, or a file cannot be read or written.
@@ -139,8 +140,9 @@ impl MailboxCommand {
         }
     }
 
-    /// Deletes the messages of the account, or all of the world after a question, which `yes` or a standard input that
-    /// is no terminal skips. Prints how many there were before.
+    /// Deletes the messages of the account, or without one all of the world; prints how many there were before. For
+    /// all, asks first if standard input is a terminal and `yes` is false; any answer but yes is an error, and so is an
+    /// account that cannot have mail.
     async fn clear(&self, client: &Client, account: Option<&str>, yes: bool) -> anyhow::Result<ExitCode> {
         let which = query(&account.map(|account| ("mailbox", account)).into_iter().collect::<Vec<_>>());
         if let Some(account) = account {
@@ -160,8 +162,8 @@ impl MailboxCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Uploads the messages of all paths to an account and its mailbox. A message that fails is reported and skipped,
-    /// and the exit code is then 1.
+    /// Uploads the messages of all paths to an account and its mailbox, `to`, and prints how many. A message that fails
+    /// is reported to standard error and skipped, and the exit code is then 1.
     async fn import(&self, client: &Client, to: (&str, &str), paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let (mut imported, mut failed) = (0, 0);
         for path in paths {
@@ -183,8 +185,8 @@ impl MailboxCommand {
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Writes all messages of an account and its mailbox to `path`. Nothing is created there if the first request
-    /// fails.
+    /// Writes all messages of an account and its mailbox, `from`, to `path` in the given form, and prints how many.
+    /// Nothing is created there if the first request fails.
     async fn export(&self, client: &Client, from: (&str, &str), path: &Path, form: Form) -> anyhow::Result<ExitCode> {
         let mut page = Some(messages(client, from, 0).await?);
         let writing = || format!("cannot write {}", path.display());
@@ -217,15 +219,15 @@ impl MailboxCommand {
     }
 }
 
-/// Lists a page of at most [`PAGE`] messages of an account and its mailbox, from a cursor; 0 is the first page.
+/// Requests the list of at most [`PAGE`] messages of an account and its mailbox, from a cursor; 0 is the first page.
 async fn messages(client: &Client, from: (&str, &str), cursor: u32) -> anyhow::Result<MessageList> {
     let (cursor, limit) = (cursor.to_string(), PAGE.to_string());
     let query = query(&[("account", from.0), ("mailbox", from.1), ("cursor", &cursor), ("limit", &limit)]);
     Ok(client.get(&format!("{MAILBOXES}/messages{query}")).await?)
 }
 
-/// Uploads a message to an account: to the mailbox, or to the one below it that the file names, which is at the top if
-/// the mailbox is INBOX.
+/// Uploads a message with its flags and date to an account: to the mailbox, or if the file names one, to that below the
+/// mailbox, or at the top if the mailbox is INBOX. An empty message is an error.
 async fn upload(client: &Client, to: (&str, &str), filed: MessageFile) -> anyhow::Result<()> {
     let MessageFile { name, mailbox, flags, received, message } = filed;
     let mailbox = match mailbox {

@@ -178,8 +178,8 @@ impl StandIn {
         Ok(all)
     }
 
-    /// Reads the arguments: the command `version` or `readyz`, if any, with its options, and the options of the server.
-    /// Others are errors.
+    /// Reads the arguments into `self`: the command `version` or `readyz`, if any, with its options, and the options of
+    /// the server. Anything else, and an option without its value, is an error.
     fn arguments(&mut self, arguments: &mut dyn Iterator<Item = String>) -> anyhow::Result<()> {
         let (mut wait, mut timeout) = (false, READY_TIMEOUT);
         while let Some(argument) = arguments.next() {
@@ -221,8 +221,8 @@ impl StandIn {
         Ok(())
     }
 
-    /// Notes the value of a variable if the option has an effect here; if it is absent here and asks for more than its
-    /// default, notes `name`, as the user wrote it.
+    /// Notes the value of a variable if its effect is `Same`. If it is `Absent`, notes `name`, as the user wrote it, as
+    /// not supported, unless the value asks for what is so anyway: off, metrics at their place, or the root `/`.
     fn add(&mut self, effect: Effect, variable: &str, name: &str, value: String) {
         match effect {
             Same => self.values.push((variable.to_owned(), value)),
@@ -236,13 +236,13 @@ impl StandIn {
         }
     }
 
-    /// The last value of a variable or its flag: a flag comes before a variable.
+    /// The last value of a variable, which is that of its flag if both were given; `None` without either.
     fn value(&self, variable: &str) -> Option<&str> {
         self.values.iter().rev().find(|(name, _)| name == variable).map(|(_, value)| value.as_str())
     }
 
-    /// The users, as `user:password`, of a variable, separated by spaces, and of the file that the other variable
-    /// names, one a line. A hashed password is an error.
+    /// The users, as `user:password`: those in the value of `variable`, separated by spaces, then those in the file
+    /// that the value of `file` names, one a line. Empty without both; a hashed password is an error.
     fn users(&self, variable: &str, file: &str) -> anyhow::Result<Vec<String>> {
         let mut users: Vec<String> =
             self.value(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
@@ -256,7 +256,8 @@ impl StandIn {
         Ok(users)
     }
 
-    /// The world of the options: one MTA that takes mail for any address, and one MDA. Invalid values are errors.
+    /// The world of the options: one MTA that takes mail for any address, one MDA and a name server, with the ports,
+    /// limits and logins that the options set. Invalid values are errors.
     fn world(&self) -> anyhow::Result<World> {
         let number = |variable: &str, default: &str| -> anyhow::Result<u64> {
             let value = self.value(variable).unwrap_or(default);
@@ -310,7 +311,8 @@ impl StandIn {
         Ok(World::parse("the options of mailpit", &text)?)
     }
 
-    /// Does what was asked for.
+    /// Prints the version, asks a running server whether it is ready, or runs the server until it is stopped; returns
+    /// the exit code.
     ///
     /// # Errors
     /// A value is invalid, or as for `serve`.
@@ -325,8 +327,9 @@ impl StandIn {
         }
     }
 
-    /// Runs the world until it is stopped. Its data is beside the database of Mailpit, in a folder of that name with
-    /// `.postroad`; without one, in a temporary folder.
+    /// Runs the world until it is stopped; prints to standard error the options that are ignored. Its data is beside
+    /// the database of Mailpit, in a folder of that name with `.postroad`; without one, in a temporary folder. If the
+    /// certificate for STARTTLS may not be read, says so and does without.
     async fn serve(mut self) -> anyhow::Result<ExitCode> {
         if let (Encryption::Offered, Some(why)) = (self.encryption()?, self.secret_file()) {
             eprintln!("mailpit: {why}; STARTTLS is not offered");
@@ -346,7 +349,8 @@ impl StandIn {
         Serve::of(self.smtp.ip(), data).run_world(world, access, None, Some(&self)).await
     }
 
-    /// Prints the lines with which Mailpit says that it is up: testcontainers and Quarkus wait for `accessible via`.
+    /// Prints the lines with which Mailpit says that it is up, for the SMTP and HTTP ports that are bound:
+    /// testcontainers and Quarkus wait for `accessible via`.
     pub(super) fn announce(&self, running: &RunningWorld) {
         let bound = |service| running.bound_ports().get(&service).copied();
         if let Ok(encryption) = self.encryption()
@@ -376,14 +380,15 @@ impl StandIn {
     }
 }
 
-/// What Mailpit's variables say about `mailpit sendmail`, as options that those of the command line override.
+/// What the variables `MP_SENDMAIL_SMTP_ADDR` and `MP_SENDMAIL_FROM` say about `mailpit sendmail`, as options with
+/// their values, to go before those of the command line, which override them. Empty if neither is set.
 pub(super) fn sendmail_defaults() -> Vec<OsString> {
     let variables = [("MP_SENDMAIL_SMTP_ADDR", "--server"), ("MP_SENDMAIL_FROM", "-f")];
     let given = variables.into_iter().filter_map(|(name, option)| Some([option.into(), std::env::var_os(name)?]));
     given.flatten().collect()
 }
 
-/// A string in TOML.
+/// The text as a string in TOML, with its quotation marks.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

@@ -17,6 +17,7 @@ pub(super) struct Completions {
 }
 
 impl Completions {
+    /// Prints the completion script of the shell to standard output; the exit code is 0.
     pub(super) fn run(&self) -> ExitCode {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "postroad", &mut script);
@@ -34,7 +35,8 @@ pub(super) struct Man {
 }
 
 impl Man {
-    /// Runs the command.
+    /// Prints the manual page of `postroad`; with `--output`, writes a page for each command to that folder instead,
+    /// which is created.
     ///
     /// # Errors
     /// The folder is not writable.

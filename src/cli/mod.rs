@@ -135,6 +135,8 @@ impl Cli {
         out::until_lost(Box::pin(self.run_command())).await
     }
 
+    /// Runs the command to its end. For most of those that use a running world, adds the question whether it runs to an
+    /// error which is that a connection to this machine was refused.
     async fn run_command(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run(command) => command.run().await,

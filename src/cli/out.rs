@@ -32,7 +32,7 @@ pub(super) fn stop_when_lost() -> Stop {
     LOST.clone()
 }
 
-/// From now on, the command is not dropped when its output is lost: what it was given is done to the end.
+/// Makes [`until_lost`] run the command to its end from now on, also when its output is lost.
 pub(super) fn complete_work() {
     ENDS_IN_ORDER.store(true, Ordering::Relaxed);
 }
@@ -42,8 +42,8 @@ pub(super) fn is_lost() -> bool {
     LOST.is_cancelled()
 }
 
-/// Runs a command until it ends, or until its output is lost, unless it called [`complete_work`]. The exit code is then
-/// [`EXIT_CLOSED`]; after a write error that was reported, it is 1 in any case.
+/// Runs a command until it ends, or drops it when its output is lost, unless [`complete_work`] was called; the exit
+/// code of a dropped one is [`EXIT_CLOSED`]. After a write error that was reported, the exit code is 1 in either case.
 pub(super) async fn until_lost(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let abandoned = async {
         LOST.cancelled().await;

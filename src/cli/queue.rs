@@ -68,7 +68,8 @@ struct MessageArgs {
 }
 
 impl Queue {
-    /// Runs the command.
+    /// Lists messages in queues, shows one, or holds, releases, flushes or deletes some over the control interface;
+    /// prints the answer. The exit code is 1 if an action did not apply to the message that was named.
     ///
     /// # Errors
     /// The world is unreachable, or the message does not exist.
@@ -154,6 +155,8 @@ fn table(listing: &Listing, now: Timestamp) -> String {
     out
 }
 
+/// The cells of a row, padded to the widths `wide` and separated by two spaces; the first three are aligned to the
+/// left, the numbers after them to the right.
 fn line(row: &[String; 6], wide: &[usize; 6]) -> String {
     let is_number = |at: usize| 3 <= at;
     let cells = row.iter().zip(wide).enumerate().map(|(at, (cell, wide))| {
@@ -163,13 +166,14 @@ fn line(row: &[String; 6], wide: &[usize; 6]) -> String {
     cells.collect::<Vec<_>>().join("  ")
 }
 
+/// The cells of a message: id, host, state, age, attempts and size in bytes.
 fn cells(message: &QueueEntry, now: Timestamp) -> [String; 6] {
     let QueueEntry { id, host, attempts, size, arrived, .. } = message;
     let age = rounded(since(*arrived, now));
     [id.to_string(), host.to_string(), state(message, now), age, attempts.to_string(), size.to_string()]
 }
 
-/// `due`, `in 3 min`, `held` or `under way`.
+/// The state as a word: `due`, `in 3 min`, `held` or `under way`.
 fn state(message: &QueueEntry, now: Timestamp) -> String {
     match message.state {
         State::Waiting if message.due <= now => "due".to_owned(),

@@ -66,7 +66,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Runs the command.
+    /// Sends the messages through the world, in this process or with `--join` in others, fetches them, and prints the
+    /// report. The exit code is 0 only if every message arrived exactly once and intact over both protocols, else 1.
     ///
     /// # Errors
     /// A file cannot be read, the world does not start, or a server refuses the user.
@@ -123,7 +124,7 @@ impl Run {
         Ok(if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Runs with all hosts in this process.
+    /// Starts all hosts in this process without public ports, sends and fetches the messages, and stops the hosts.
     async fn alone(&self, env: Environment, plan: Plan) -> anyhow::Result<Report> {
         let running = RunningWorld::start(env, PublicPorts::none()).await?;
         let report = travel(&running.env, plan).await;
@@ -131,7 +132,8 @@ impl Run {
         report
     }
 
-    /// Runs with the hosts of other processes.
+    /// Sends and fetches the messages through the hosts of other processes, and follows their events at the collector.
+    /// Waits [`EVENT_DELAY`] for the last of these, and updates the report.
     async fn join(&self, env: &Environment, collector: &Endpoint, plan: Plan) -> anyhow::Result<Report> {
         let collector =
             Client::new(env.net.interface(&[]), &collector.host, collector.port, self.credentials.of_client()?);
@@ -151,7 +153,7 @@ impl Run {
     }
 
     /// What to send: the messages of `--mail` or a sample, from `--from` to `--to`, for which the world file has
-    /// defaults.
+    /// defaults. A world without these, and a sender who is no user of the world, are errors.
     fn plan(&self, world: &World, clock: Clock, rng: &Rng) -> anyhow::Result<Plan> {
         let default = || world.message.clone();
         let (Some(from), Some(to)) = (
@@ -172,7 +174,8 @@ impl Run {
     }
 }
 
-/// Sends the messages through the running world and fetches them, with a progress bar.
+/// Sends the messages through the running world and fetches them, with a progress bar on standard error; returns the
+/// report.
 async fn travel(env: &Environment, plan: Plan) -> anyhow::Result<Report> {
     let bar = Bar::new(plan.sources.len());
     let report = roundtrip::run(env, plan, |progress| bar.show(progress)).await;
@@ -180,6 +183,7 @@ async fn travel(env: &Environment, plan: Plan) -> anyhow::Result<Report> {
     Ok(report?)
 }
 
+/// Composes a short sample message, dated now.
 fn sample(from: &Address, to: &Address, clock: Clock, rng: &Rng) -> anyhow::Result<Source> {
     let draft = Draft {
         from: from.clone(),
@@ -210,6 +214,7 @@ impl Bar {
         Self { bar, total }
     }
 
+    /// Sets the bar to a phase and the number of messages that have passed it.
     fn show(&self, progress: Progress) {
         let (what, count) = match progress {
             Progress::Submitted(count) => ("submitting", count),

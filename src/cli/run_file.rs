@@ -15,7 +15,8 @@ pub(super) struct RunFile {
 }
 
 impl RunFile {
-    /// Removes the file of an earlier run. Only a regular file is one: `/dev/stdout`, for instance, is left alone.
+    /// Removes the file of an earlier run at `path`, if there is one. Only a regular file is one: `/dev/stdout`, for
+    /// instance, is left alone.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -37,6 +38,8 @@ impl RunFile {
         self.write_file(text).with_context(|| format!("cannot write {}", self.path.display()))
     }
 
+    /// Writes the text to a `.part` file beside the path and renames that; writes in place what exists but is no
+    /// regular file.
     fn write_file(&self, text: &str) -> std::io::Result<()> {
         if self.path.exists() && !is_regular(&self.path) {
             return fs::write(&self.path, text);
@@ -61,7 +64,7 @@ pub(super) struct PortsFile {
 }
 
 impl PortsFile {
-    /// Removes the file of an earlier run.
+    /// Removes the file of an earlier run at `path`, if it is a regular file. Writes nothing yet.
     ///
     /// # Errors
     /// It cannot be removed.

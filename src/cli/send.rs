@@ -54,7 +54,8 @@ pub(super) struct Send {
 }
 
 impl Send {
-    /// Runs the command; exits with 1 if the server refused a recipient.
+    /// Submits the composed message, or those of `--mail`, over one connection, and prints the verdict on each
+    /// recipient. The exit code is 1 if a recipient was not accepted for one of them.
     ///
     /// # Errors
     /// A file cannot be read, or the server is unreachable or refuses the login.
@@ -86,7 +87,8 @@ impl Send {
         Ok(if all_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Prints the verdicts, which are in the order of `--to`; returns whether all recipients were accepted.
+    /// Prints the verdicts, which are in the order of `--to`, a line each, as JSON with `--json`; returns whether all
+    /// recipients were accepted.
     fn print(&self, source: &Source, verdicts: &[Verdict]) -> bool {
         let mut all_accepted = true;
         for (to, verdict) in self.to.iter().zip(verdicts) {
@@ -108,6 +110,7 @@ impl Send {
         all_accepted
     }
 
+    /// The messages to send: those of `--mail`, or the composed one if there is no `--mail`.
     fn sources(&self) -> anyhow::Result<Vec<Source>> {
         if self.mail.is_empty() {
             return Ok(vec![self.compose()?]);

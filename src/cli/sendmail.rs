@@ -119,7 +119,9 @@ impl Unsent {
 }
 
 impl Sendmail {
-    /// Runs the command.
+    /// Reads a message and submits it, or with `-bs` connects the caller with the server; does nothing with exit code 0
+    /// for `-q`, `-I` and other modes. If nothing could be sent, prints why to standard error and returns the exit code
+    /// for it.
     ///
     /// # Errors
     /// With `-bs`: the server cannot be reached. Other errors are in the exit code.
@@ -139,7 +141,8 @@ impl Sendmail {
     }
 
     /// Reads the message from standard input and submits it to all valid recipients; returns the exit code. Recipients
-    /// that are no addresses are reported to standard error, and make the code 65 at least.
+    /// that are no addresses are reported to standard error, and make the code 65 at least. Without any valid
+    /// recipient, or with `-XV`, nothing is sent.
     async fn send(&self) -> Result<u8, Unsent> {
         // Postfix's -XV makes an envelope sender for each recipient (VERP).
         if self.ignored.log.iter().any(|value| value.starts_with('V')) {
@@ -179,7 +182,7 @@ impl Sendmail {
     }
 
     /// Submits the message and prints what became of it for each recipient; returns the highest exit code of all
-    /// recipients.
+    /// recipients. If the server cannot be reached or fails, the error has the code of a temporary failure.
     async fn submit(&self, reverse_path: ReversePath, recipients: Vec<Address>, message: Bytes) -> Result<u8, Unsent> {
         let server = self.server().map_err(|error| Unsent::new(EX_TEMPFAIL, error.to_string()))?;
         let notify = self.notify();
@@ -197,6 +200,7 @@ impl Sendmail {
         Ok(codes.max().unwrap_or_default())
     }
 
+    /// The SMTP port to use: that of `--server`, else that of the running world.
     fn server(&self) -> anyhow::Result<Endpoint> {
         self.world.at(self.server.as_ref(), Service::Smtp)
     }
@@ -216,8 +220,8 @@ impl Sendmail {
         Ok(verdicts)
     }
 
-    /// Prints the verdict on a recipient, acceptance only with `-v` and anything else to standard error; returns its
-    /// exit code.
+    /// Prints the verdict on a recipient, acceptance only with `-v` and anything else to standard error. Returns its
+    /// exit code: 0 if accepted, 75 after a temporary failure, 67 for an unknown user (status 5.1.z), else 69.
     fn report(&self, to: &Address, verdict: &Verdict) -> u8 {
         match verdict {
             Verdict::Accepted(reply) => {
@@ -241,7 +245,8 @@ impl Sendmail {
         }
     }
 
-    /// The value of `-f`: `None` if it was not given, `Some(None)` for the null sender.
+    /// The value of `-f`: `None` if it was not given, `Some(None)` for the null sender (empty or `<>`). Anything but
+    /// one address is an error.
     fn sender(&self) -> Result<Option<ReversePath>, Unsent> {
         let Some(text) = self.sender.as_deref() else { return Ok(None) };
         if matches!(text.trim(), "" | "<>") {
@@ -268,7 +273,8 @@ impl Sendmail {
         usable('N', self.notify.as_deref(), Notify::from_words)
     }
 
-    /// The value of `-R`; `None` if it was not given, or is invalid, which is reported.
+    /// The value of `-R`, in any case of letters; `None` if it was not given, or is invalid, which is reported and
+    /// ignored.
     fn ret(&self) -> Option<Return> {
         usable('R', self.ret.as_deref(), |word| match word.to_ascii_lowercase().as_str() {
             "full" => Some(Return::Full),
@@ -277,7 +283,8 @@ impl Sendmail {
         })
     }
 
-    /// The value of `-V`; `None` if it was not given, or is invalid, which is reported.
+    /// The value of `-V`, 1 to 100 printable ASCII characters; `None` if it was not given, or is invalid, which is
+    /// reported and ignored.
     fn envid(&self) -> Option<String> {
         let is_valid = |text: &str| {
             (1..=MAX_ENVID_BYTES).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
@@ -286,7 +293,7 @@ impl Sendmail {
     }
 
     /// Reads the message from standard input, up to a line with only a dot unless `-i` was given. Line ends stay as
-    /// they are.
+    /// they are. A message that cannot be read, or is larger than [`MAX_MESSAGE_BYTES`], is an error.
     fn message(&self) -> Result<Vec<u8>, Unsent> {
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().take(MAX_MESSAGE_BYTES + 1).read_to_end(&mut bytes);
@@ -303,7 +310,8 @@ impl Sendmail {
         Ok(bytes)
     }
 
-    /// `-bs`: connects standard input and output with the server.
+    /// Serves `-bs`: copies standard input to the server and its replies to standard output, until the server closes
+    /// the connection. The exit code is 0.
     async fn pass_through(&self) -> anyhow::Result<ExitCode> {
         let interface = Net::sockets().interface(&[]);
         let Endpoint { host, port } = self.server()?;

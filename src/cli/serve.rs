@@ -85,7 +85,8 @@ pub(super) enum Omitted {
 }
 
 impl Serve {
-    /// The options of a server at this address, with its data in this folder and without lines about messages.
+    /// The options of a server at this address, with its data in this folder and without lines about messages; all
+    /// others have their defaults.
     pub(super) fn of(bind: IpAddr, data: PathBuf) -> Self {
         Self {
             world: None,
@@ -104,7 +105,8 @@ impl Serve {
         }
     }
 
-    /// Runs the command until Ctrl-C or SIGTERM.
+    /// Runs the world of the options until Ctrl-C, SIGTERM or a failure of the disk. Removes the ports file of an
+    /// earlier run first. The exit code is 0, or 74 if the disk failed.
     ///
     /// # Errors
     /// A port is in use, or the data folder is unusable.
@@ -115,8 +117,9 @@ impl Serve {
         self.run_world(world, access, ports_file, None).await
     }
 
-    /// Runs this world, whatever the options name. With `stand_in`, it prints the lines of Mailpit and none about
-    /// messages, and writes no ports file.
+    /// Starts this world, whatever the options name, imports mail, serves the HTTP interface to those of `access`, and
+    /// stops it at Ctrl-C, SIGTERM or a failure of the disk; returns the exit code as [`Serve::run`]. With `stand_in`,
+    /// it prints the lines of Mailpit and none about messages, and writes no ports file.
     ///
     /// # Errors
     /// As for [`Serve::run`].
@@ -190,8 +193,8 @@ impl Serve {
         Ok(code)
     }
 
-    /// Writes the ports file, if any, and prints the ports: as JSON with `--json`, else with the users and the number
-    /// of imported messages.
+    /// Writes the ports file, if any, and prints the ports: as JSON only with `--json`, else with the data folder, the
+    /// users and the number of imported messages.
     fn announce(
         &self,
         running: &RunningWorld,
@@ -240,11 +243,13 @@ impl Serve {
     }
 }
 
+/// The number with the noun, as in `1 message` or `2 messages`.
 fn messages(count: usize) -> String {
     format!("{count} {}", if count == 1 { "message" } else { "messages" })
 }
 
-/// Starts the greeter over TCP and the echo over UDP on the same port number, if the world has that port.
+/// Starts the greeter over TCP and the echo over UDP on the same port number; does nothing if the world does not have
+/// that port.
 async fn demos(running: &mut RunningWorld) -> anyhow::Result<()> {
     let Some((listener, socket)) = running.bind_public_tcp_udp(Service::Greeter).await? else { return Ok(()) };
     let greeter = greeter::Greeter { delay: GREETER_DELAY, report: Arc::new(|_| {}) };

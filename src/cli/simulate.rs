@@ -50,7 +50,8 @@ pub(super) struct Simulate {
 type ReportFile = (Option<RunFile>, fn(&Report) -> String);
 
 impl Simulate {
-    /// Runs the command.
+    /// Removes the report and trace files of an earlier run, reads the scenario, and runs it on a thread for blocking
+    /// work, without log. The exit code is 1 if the run, or with `--seeds` the worst one, failed.
     ///
     /// # Errors
     /// The scenario is invalid, or a file cannot be written.
@@ -66,12 +67,13 @@ impl Simulate {
         played.context("the simulation ended early")?
     }
 
+    /// Whether the argument is the word `storm`: a random scenario chosen by the seed.
     fn is_storm(&self) -> bool {
         self.scenario.as_os_str() == "storm"
     }
 
-    /// Runs the seed or the seeds, writes the report files and prints the report. Exits with 1 if the run failed, or
-    /// the worst of several.
+    /// Runs the seed or the seeds, writes the report files and prints the report, as JSON with `--json`. If the run
+    /// failed, or the worst of several, prints how to reproduce it and returns exit code 1.
     fn run_and_report(self, scenario: Option<&Scenario>, reports: &[ReportFile]) -> anyhow::Result<ExitCode> {
         let report = match &self.seeds {
             Some(seeds) => self.many(scenario, seeds.clone())?,
@@ -94,8 +96,8 @@ impl Simulate {
         Ok(ExitCode::FAILURE)
     }
 
-    /// Runs `--seed`, with the trace that `--trace` wants and a progress line; without a scenario, the storm of the
-    /// seed.
+    /// Runs `--seed` with a progress line, and writes its events to the file of `--trace`, if any; without a scenario,
+    /// runs the storm of the seed. Returns the report.
     fn one(&self, scenario: Option<&Scenario>) -> anyhow::Result<Report> {
         let open = |path: &PathBuf| {
             File::create(path)
@@ -109,7 +111,9 @@ impl Simulate {
         Ok(report)
     }
 
-    /// Runs many seeds on all cores; returns the worst report: one that failed, else the slowest.
+    /// Runs the scenario, or the storms, with many seeds on all cores, and prints how many failed to standard error.
+    /// Returns the worst report: one that failed, with the most violations, else the slowest. A run that ended with an
+    /// error is worse than any report, and is the error.
     fn many(&self, scenario: Option<&Scenario>, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
         let (first, last) = seeds.into_inner();
         let count = last.checked_sub(first).map_or(0, |more| more.saturating_add(1));
@@ -162,7 +166,8 @@ fn without_log<T>(work: impl FnOnce() -> T) -> T {
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), work)
 }
 
-/// Sort key: larger is worse; for equal reports, the lower seed.
+/// A sort key: larger is worse. An error comes first, then a failed run, violations before unmet expectations, the
+/// longest latency, and the lower seed.
 fn severity(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
     match report {
         Err(_) => (2, 0, 0, 0),
@@ -174,6 +179,7 @@ fn severity(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
     }
 }
 
+/// A progress bar on standard error with this template and length, shown on a terminal only.
 fn bar(template: &str, len: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr());
@@ -181,6 +187,7 @@ fn bar(template: &str, len: u64) -> ProgressBar {
     bar
 }
 
+/// The progress as a line: virtual time, its speed compared with the real time since `began`, and counts of messages.
 fn line(progress: Progress, began: Instant) -> String {
     let Progress { passed, written, open, queued, delivered, bounced, hops } = progress;
     let real = began.elapsed().max(Duration::from_millis(1));
@@ -192,7 +199,7 @@ fn line(progress: Progress, began: Instant) -> String {
     )
 }
 
-/// Parses `1..1000`; both ends are included.
+/// Parses a range such as `1..1000`; both ends are included. An empty one, or one of 2³² seeds or more, is an error.
 fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let invalid = || format!("`{text}` is not a range of seeds such as 1..1000");
     let (from, to) = text.split_once("..").ok_or_else(invalid)?;

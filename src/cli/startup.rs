@@ -10,7 +10,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::Cli;
 use super::out::{Terminal, is_lost, report_error};
 
-/// Runs the command of the command line; it is all of the program. An error is printed as one line.
+/// Starts the runtime and the log, runs the command of the command line and returns its exit code; it is all of the
+/// program. An error is printed to standard error as one line, and the exit code is 1.
 ///
 /// It is not async, so that the code of every command is generated in the library only, and not once more in the binary.
 pub fn main() -> ExitCode {

@@ -18,6 +18,8 @@ pub(super) fn report(report: &Report, max_tables: usize, transcript: bool) -> St
     out
 }
 
+/// Appends the formatted report: the head, the transcripts of the clients if `transcript`, a table for each message or
+/// a summary of all, then the result.
 fn write_report(out: &mut String, report: &Report, max_tables: usize, transcript: bool) -> std::fmt::Result {
     let Report { from, to, messages, .. } = report;
     writeln!(out, "{} {from} {} {to}", style("postroad").bold(), style("->").dim())?;
@@ -35,6 +37,8 @@ fn write_report(out: &mut String, report: &Report, max_tables: usize, transcript
     write_verdict(out, report)
 }
 
+/// Appends a message with its name, journey and size, whether it was normalized or refused, and a line for each event,
+/// with its dialogue if `transcript`.
 fn write_message(out: &mut String, message: &MessageReport, transcript: bool) -> std::fmt::Result {
     let journey = message.journey.map_or_else(|| "no journey".to_owned(), |id| format!("journey {id}"));
     writeln!(out, "\n{}  {}  {} bytes", style(&message.name).bold(), style(journey).cyan(), message.size)?;
@@ -88,6 +92,7 @@ fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Resu
     Ok(())
 }
 
+/// The word for how a message arrived: `intact`, `changed`, `doubled` or `missing`.
 fn word(arrival: Comparison) -> &'static str {
     match arrival {
         Comparison::Intact => "intact",
@@ -97,6 +102,8 @@ fn word(arrival: Comparison) -> &'static str {
     }
 }
 
+/// Appends the result: why nothing was fetched, if so, and how many messages arrived intact over each protocol, with a
+/// check mark if the whole report is intact, else a cross.
 fn write_verdict(out: &mut String, report: &Report) -> std::fmt::Result {
     let all = report.messages.len();
     let count = |which: fn(&MessageReport) -> Comparison| {

@@ -19,7 +19,8 @@ pub(super) struct TraceDiff {
 }
 
 impl TraceDiff {
-    /// Reads the copies of a message: those in mailboxes, one in a queue, and what entered the world.
+    /// Requests the copies of a message: those in mailboxes, one in a queue, and what entered the world; collects from
+    /// their headers what each host added, and compares the contents. Copies that are gone are left out.
     ///
     /// # Errors
     /// The world is unreachable.
@@ -52,8 +53,8 @@ impl TraceDiff {
         lines.map_or(&[], Vec::as_slice)
     }
 
-    /// Takes from a header the fields of each host that has none yet: its `Received`, known by the queue id in it, and
-    /// what stands above that, up to the `Received` of the next.
+    /// Takes from a header, for each host that has no lines yet, what it added: its `Received` field, known by the
+    /// queue id in it, and the fields above that, up to the `Received` of the next host.
     fn add(&mut self, journey: &Journey, header: &str) {
         let ids: Vec<_> =
             journey.events.iter().filter(|event| enters(&event.kind)).filter_map(|event| event.id).collect();

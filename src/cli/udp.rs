@@ -55,7 +55,7 @@ struct Call {
 }
 
 impl Udp {
-    /// Runs the command.
+    /// Runs the server until it is stopped by a signal, or the client until each name has a reply or no attempts left.
     ///
     /// # Errors
     /// The port cannot be opened, or the server's name cannot be resolved.
@@ -68,6 +68,8 @@ impl Udp {
 }
 
 impl Serve {
+    /// Serves the echo at `--listen` until Ctrl-C or SIGTERM; prints its address, and a line for each datagram that
+    /// gets a reply.
     async fn run(self) -> anyhow::Result<ExitCode> {
         let socket = Net::sockets().interface(&[]).bind_public_udp(self.listen).await?;
         println!("Waiting for datagrams at {}...", socket.address());
@@ -77,6 +79,8 @@ impl Serve {
 }
 
 impl Call {
+    /// Sends each name in turn to one address of the server, IPv4 if it has one, and prints the replies; with `--json`,
+    /// as one object. Names without a reply are printed to standard error, and the exit code is then 1.
     async fn run(self) -> anyhow::Result<ExitCode> {
         let net = Net::sockets();
         let found = net.interface(&[]).lookup(&self.to.host, self.to.port).await?;

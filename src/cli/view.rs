@@ -25,7 +25,8 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Runs the command.
+    /// Reads a report of `simulate --json` and serves it as a page at `--listen`, whose address it prints, until Ctrl-C
+    /// or SIGTERM. The exit code is 0.
     ///
     /// # Errors
     /// The file is no report, or the port is taken.

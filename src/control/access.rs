@@ -50,10 +50,10 @@ impl Credentials {
         Ok(Self::Token(text.to_owned()))
     }
 
-    /// A user and a password, as in `ann:secret`.
+    /// A user and a password, as in `ann:secret`; the password may have more colons.
     ///
     /// # Errors
-    /// Why the text is none.
+    /// Why the text is none: there is no colon, a side of the first one is empty, or there is a control character.
     pub fn user(text: &str) -> Result<Self, &'static str> {
         let is_whole = text.split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty());
         if !is_whole || text.contains(char::is_control) {
@@ -123,7 +123,8 @@ fn has(hashes: &[Hash], secret: &[u8]) -> bool {
     hashes.iter().fold(false, |found, one| found | (*one == hash))
 }
 
-/// Answers requests without valid credentials with 401 and the challenges; [`OPEN_PATHS`] need none.
+/// Answers requests without valid credentials with 401 and the challenges, and passes others on to `next`.
+/// [`OPEN_PATHS`] need none, nor does any path if [`Access`] is open to all.
 pub(super) async fn authorize(State(access): State<Access>, request: Request, next: Next) -> Response {
     if access.is_open() || OPEN_PATHS.contains(&request.uri().path()) || access.admits(request.headers()) {
         return next.run(request).await;

@@ -31,6 +31,9 @@ pub struct HostReport {
 }
 
 impl HostReport {
+    /// Returns the report of a host: what the world declares of it, whether it is on, the bound addresses of its public
+    /// ports, and the number of messages in its queue; `queued` is absent unless it is an MTA that runs in this
+    /// process.
     pub(super) fn of(host: &Host, running: &RunningWorld) -> Self {
         Self {
             name: host.name.to_string(),
@@ -60,6 +63,7 @@ pub struct JourneyReport {
 }
 
 impl JourneyReport {
+    /// Returns the report of a journey; of its events, only their number is in it.
     fn of(state: JourneyState) -> Self {
         let settled = state.is_settled();
         let JourneyState { journey: id, reverse_path, began, recipients, in_doubt, event_count: events, .. } = state;
@@ -86,6 +90,7 @@ impl JourneyList {
         Self { total: journeys.len() as u64, next: None, journeys }
     }
 
+    /// Returns a page of journeys as a list in the same order, with the page's `total` and `next`.
     pub(super) fn of(JourneyPage { total, journeys, next }: JourneyPage) -> Self {
         Self { total, next, journeys: journeys.into_iter().map(JourneyReport::of).collect() }
     }

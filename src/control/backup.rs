@@ -22,6 +22,9 @@ pub struct BackupRequest {
 }
 
 /// Copies the data of the world into an empty folder of its machine, and answers once that is on stable storage.
+///
+/// Answers with the folder; 400 if its path is not absolute, 409 if it is not empty or a file cannot be read or
+/// written.
 #[utoipa::path(
     post,
     path = PATH,

@@ -75,7 +75,7 @@ impl Client {
         Self { interface, host: host.to_owned(), port, credentials }
     }
 
-    /// `HOST:PORT`, for the Host header and for errors.
+    /// Returns `HOST:PORT`, with brackets around an IPv6 address, for the Host header and for errors.
     fn at(&self) -> String {
         let (host, port) = (&self.host, self.port);
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -84,7 +84,7 @@ impl Client {
     /// Sends a GET request and reads a JSON response.
     ///
     /// # Errors
-    /// The request failed, or the status is not 2xx.
+    /// The request failed, the status is not 2xx, or the response is not the JSON of a `T`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.request_json(Method::GET, path, Bytes::new()).await
     }
@@ -92,7 +92,7 @@ impl Client {
     /// Sends a POST request with a JSON body and reads a JSON response.
     ///
     /// # Errors
-    /// The request failed, or the status is not 2xx.
+    /// The request failed, the status is not 2xx, or the response is not the JSON of a `T`.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Invalid(error.to_string()))?;
         self.request_json(Method::POST, path, body.into()).await
@@ -106,18 +106,19 @@ impl Client {
         self.request(Method::GET, path, Bytes::new()).await
     }
 
-    /// Sends a POST request with bytes and reads a JSON response.
+    /// Sends a POST request with bytes as its body, whose `Content-Type` is JSON nevertheless, and reads a JSON
+    /// response.
     ///
     /// # Errors
-    /// The request failed, or the status is not 2xx.
+    /// The request failed, the status is not 2xx, or the response is not the JSON of a `T`.
     pub async fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, ClientError> {
         self.request_json(Method::POST, path, body).await
     }
 
-    /// Sends a DELETE request and reads a JSON response.
+    /// Sends a DELETE request without a body and reads a JSON response.
     ///
     /// # Errors
-    /// The request failed, or the status is not 2xx.
+    /// The request failed, the status is not 2xx, or the response is not the JSON of a `T`.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.request_json(Method::DELETE, path, Bytes::new()).await
     }
@@ -139,6 +140,8 @@ impl Client {
             .unwrap_or_else(|_| Err(ClientError::Timeout { at: self.at(), within: RESPONSE_TIMEOUT }))
     }
 
+    /// Sends a request as [`Client::request`] does, and reads the body of the response as JSON. A body that is not that
+    /// of a `T` is [`ClientError::Invalid`].
     async fn request_json<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -149,7 +152,10 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| ClientError::Invalid(error.to_string()))
     }
 
-    /// [`Client::request`] without its timeout.
+    /// Sends a request on a connection of its own, with the credentials if there are some, and returns the body of the
+    /// response; one longer than [`MAX_RESPONSE_BYTES`] is an error. A status other than 2xx is
+    /// [`ClientError::Refused`] with the `detail` of the problem in the body, or with the status if there is none. Has
+    /// no timeout.
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let at = self.at();
         let unreachable = |why| ClientError::Unreachable { at: at.clone(), why };

@@ -47,10 +47,12 @@ enum Form {
     },
 }
 
+/// Returns a field that may be left out; `example` is what a form shows at first, nothing if it is empty.
 const fn field(name: &'static str, form: Form, help: &'static str, example: &'static str) -> Field {
     Field { name, form, is_required: false, help, example }
 }
 
+/// Returns a field that must be given; `example` is what a form shows at first, nothing if it is empty.
 const fn required(name: &'static str, form: Form, help: &'static str, example: &'static str) -> Field {
     Field { name, form, is_required: true, help, example }
 }

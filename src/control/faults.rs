@@ -8,6 +8,8 @@ use crate::host::{Active, Fault};
 use crate::journey::FaultRecord;
 
 /// The active faults.
+///
+/// The oldest one first.
 #[utoipa::path(get, path = "/api/v1/faults", tag = "faults", responses((status = 200, body = Vec<Active>)))]
 pub(super) async fn list(State(running): AppState) -> Json<Vec<Active>> {
     Json(running.active_faults())
@@ -20,6 +22,9 @@ pub(super) async fn history(State(running): AppState) -> Json<Vec<FaultRecord>> 
 }
 
 /// Injects a fault.
+///
+/// Answers 201 with the fault and its id; 400 if it is not possible in this world. It is done to its end even if the
+/// client disconnects.
 #[utoipa::path(
     post,
     path = "/api/v1/faults",
@@ -34,6 +39,9 @@ pub(super) async fn begin(State(running): AppState, Json(fault): Json<Fault>) ->
 }
 
 /// Clears a fault.
+///
+/// Answers with the fault; 404 if none with this id is active, 503 if a host cannot be started again, so that the fault
+/// stays active.
 #[utoipa::path(
     delete,
     path = "/api/v1/faults/{id}",
@@ -47,14 +55,17 @@ pub(super) async fn end(State(running): AppState, Path(id): Path<u64>) -> Answer
 }
 
 /// Clears all faults.
+///
+/// Answers with those that were cleared; 503 if a host cannot be started again: that fault stays active, and the others
+/// are cleared.
 #[utoipa::path(delete, path = "/api/v1/faults", tag = "faults", responses((status = 200, body = Vec<Active>)))]
 pub(super) async fn end_all(State(running): AppState) -> Answer<Json<Vec<Active>>> {
     let ended = uninterrupted(async move { running.end_all_faults().await }).await?;
     ended.map(Json).map_err(Problem::unavailable)
 }
 
-/// Does work to its end, also if the client hangs up meanwhile: a host that takes its time to stop would be off
-/// otherwise, without a fault in the list that says so.
+/// Does work to its end, also if the client hangs up meanwhile, and returns its result: a host that takes its time to
+/// stop would be off otherwise, without a fault in the list that says so. 500 if the work panics.
 pub(super) async fn uninterrupted<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Answer<T> {
     tokio::spawn(work).await.map_err(Problem::internal)
 }

@@ -25,7 +25,8 @@ const SCHEMES: [(&str, u16); 2] = [("http://", 80), ("https://", 443)];
 
 type Refusal = (StatusCode, &'static str);
 
-/// Refuses requests of foreign web pages: 403, or 400 if `Host` or `Origin` is not there as often as it must be.
+/// Refuses requests of foreign web pages, and passes others on to `next`: 403, or 400 if `Host` or `Origin` is not
+/// there as often as it must be.
 pub(super) async fn guard(State(running): AppState, request: Request, next: Next) -> Response {
     match check(&running.env.world, &request) {
         Ok(()) => next.run(request).await,
@@ -33,8 +34,8 @@ pub(super) async fn guard(State(running): AppState, request: Request, next: Next
     }
 }
 
-/// Whether the request may pass: it is for a private name, and without an `Origin` or with its own. [`OPEN_PATHS`]
-/// always may.
+/// Returns `Ok` if the request may pass: it is for a private name, and without an `Origin` or with its own. The error
+/// is the status and text of the refusal. [`OPEN_PATHS`] always may pass.
 fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refusal> {
     if OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(());
@@ -53,8 +54,8 @@ fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refus
     }
 }
 
-/// The authority that a request is for, as `HOST` or `HOST:PORT`. RFC 9112 §3.2: one Host header is required, and an
-/// absolute target replaces it.
+/// Returns the authority that a request is for, as `HOST` or `HOST:PORT`; 400 unless there is exactly one Host header.
+/// RFC 9112 §3.2: one Host header is required, and an absolute target replaces it.
 fn target<B>(request: &axum::http::Request<B>) -> Result<&str, Refusal> {
     let host = single(request, &HOST)?.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing"))?;
     Ok(request.uri().authority().map_or(host, Authority::as_str))
@@ -68,7 +69,8 @@ fn is_own_origin(origin: &str, target: &str) -> bool {
     })
 }
 
-/// The value of a header that may be there once at most; `None` if it is absent.
+/// Returns the value of a header that may be there once at most; `None` if it is absent, 400 if there are several, and
+/// 403 if the value is not ASCII text.
 fn single<'a, B>(request: &'a axum::http::Request<B>, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = request.headers().get_all(name).iter();
     match (values.next(), values.next()) {

@@ -41,7 +41,8 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 pub(super) struct Http(pub(super) Router);
 
 impl Service for Http {
-    /// Answers the requests of a connection until it ends; after `stop`, only the request that has begun.
+    /// Answers the requests of a connection, with upgrades, until it ends; after `stop`, only the request that has
+    /// begun. An error of HTTP is [`Error::Io`].
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
@@ -64,6 +65,7 @@ impl Service for Http {
         ended.map_err(|error| Error::Io(io::Error::other(error)))
     }
 
+    /// Returns a 503 without a body, which closes the connection.
     fn too_many_reply(&self) -> &'static str {
         "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     }
@@ -131,7 +133,8 @@ struct PromptReader {
 }
 
 impl PromptReader {
-    /// The outcome of a write; while it is pending, `TimedOut` once the peer has read nothing for [`WRITE_TIMEOUT`].
+    /// Returns the outcome of a write; one that is pending fails with `TimedOut` once the peer has read nothing for
+    /// [`WRITE_TIMEOUT`], which runs from the first pending outcome after one that was ready.
     fn check<T>(&mut self, outcome: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stalled = None;
@@ -143,17 +146,20 @@ impl PromptReader {
 }
 
 impl AsyncRead for PromptReader {
+    /// Reads as the stream does, without a timeout.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for PromptReader {
+    /// Writes as the stream does; fails with `TimedOut` once the peer has read nothing for [`WRITE_TIMEOUT`].
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.check(written, cx)
     }
 
+    /// Writes as the stream does; fails with `TimedOut` once the peer has read nothing for [`WRITE_TIMEOUT`].
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -167,6 +173,7 @@ impl AsyncWrite for PromptReader {
         self.stream.is_write_vectored()
     }
 
+    /// Flushes as the stream does; fails with `TimedOut` once the peer has read nothing for [`WRITE_TIMEOUT`].
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.check(flushed, cx)

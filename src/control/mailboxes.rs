@@ -48,13 +48,14 @@ pub struct MessageReport {
 }
 
 impl MessageReport {
+    /// Returns the report of a stored message; its system flags come before its keywords.
     fn of(message: &MessageMeta) -> Self {
         let system = SystemFlags::ALL.iter().filter(|(flag, _)| message.flags.contains(*flag)).map(|(_, name)| *name);
         let flags = system.chain(message.keywords.iter().map(String::as_str)).map(str::to_owned).collect();
         Self { uid: message.uid, flags, received: message.received_at(), size: message.size }
     }
 
-    /// The flags as [`Flags`].
+    /// The flags as [`Flags`]; a name that is no system flag is a keyword.
     pub fn flags(&self) -> Flags {
         read_flags(self.flags.iter().map(String::as_str))
     }
@@ -102,6 +103,9 @@ pub(super) struct AccountQuery {
 }
 
 /// Mailboxes of all accounts or of one, with totals.
+///
+/// Names that are no mailboxes themselves, as the parents of others, are left out. Answers 404 if the account is not
+/// one of this world.
 #[utoipa::path(
     get,
     path = "/api/v1/mailboxes",
@@ -129,8 +133,8 @@ pub(super) async fn list(
     Ok(Json(all))
 }
 
-/// The account key of the address of a user, or of any address of an undeclared domain whose mail goes to `elsewhere`;
-/// 404 for others.
+/// Returns the account key of the address of a user, or of any address of an undeclared domain whose mail goes to
+/// `elsewhere`; 404 for others, and for what is no address.
 fn key(running: &RunningWorld, account: &str) -> Answer<String> {
     let not_found = |why: &str| Problem::not_found(format!("`{account}` {why}; /api/v1/mailboxes lists accounts"));
     let address: Address = account.parse().map_err(|_| not_found("is not an address"))?;
@@ -151,11 +155,14 @@ pub(super) struct MailboxQuery {
     limit: Option<usize>,
 }
 
+/// Opens a mailbox of an account, by its address; 404 if the account is not one of this world, or has no such mailbox.
 fn open(running: &RunningWorld, account: &str, mailbox: &str) -> Answer<Mailbox> {
     Ok(running.mailboxes.open(&key(running, account)?, mailbox)?)
 }
 
 /// Messages of a mailbox, oldest first, without content.
+///
+/// Those with a UID above `cursor`. Answers 404 if the account or the mailbox does not exist.
 #[utoipa::path(
     get,
     path = "/api/v1/mailboxes/messages",
@@ -183,6 +190,8 @@ pub(super) struct MessageQuery {
 }
 
 /// The content of a message of a mailbox.
+///
+/// Its flags stay as they are. Answers 404 if the account, the mailbox or the message does not exist.
 #[utoipa::path(
     get,
     path = "/api/v1/mailboxes/message",
@@ -210,6 +219,9 @@ pub(super) struct UploadQuery {
 }
 
 /// Stores a message in a mailbox, which is created if it does not exist.
+///
+/// Answers with the mailbox and the UID; 400 if the body is empty, 404 if the account is not one of this world. It is
+/// stored even if the client disconnects.
 #[utoipa::path(
     post,
     path = "/api/v1/mailboxes/messages",
@@ -227,7 +239,8 @@ pub(super) async fn upload(
     tokio::spawn(store(running, new, body)).await.map_err(Problem::internal)?.map(Json)
 }
 
-/// Stores the body as a message; an empty one is an error. Creates the account and the mailbox if they do not exist.
+/// Stores the body as a message, and returns its mailbox and UID; an empty body is 400. Creates the account and the
+/// mailbox if they do not exist.
 async fn store(running: Arc<RunningWorld>, new: UploadQuery, body: Bytes) -> Answer<UploadReport> {
     let (account, mailboxes) = (key(&running, &new.account)?, &running.mailboxes);
     if body.is_empty() {

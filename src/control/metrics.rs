@@ -97,6 +97,7 @@ struct Counted {
     memory: Gauge,
 }
 
+/// Returns an empty histogram of times with the upper bounds [`BUCKETS`].
 fn histogram() -> Histogram {
     Histogram::new(BUCKETS)
 }
@@ -184,6 +185,8 @@ impl Counted {
         }
     }
 
+    /// Adds an event to the numbers of its kind, and notes where a journey begins with it. A delivery adds the time
+    /// since the journey began, if that is known. Kinds without a number, as tries and holds, change nothing.
     fn count(&mut self, event: &Event) {
         let host = || HostLabel { host: event.host.to_string() };
         let at_door = |protocol: crate::journey::Protocol| DoorLabels {
@@ -315,6 +318,8 @@ fn as_text(openmetrics: &str) -> String {
 }
 
 /// The numbers, for Prometheus: OpenMetrics 1.0 if `Accept` names it.
+///
+/// Else they are in the text format 0.0.4. Events up to now are counted first.
 #[utoipa::path(
     get,
     path = "/metrics",

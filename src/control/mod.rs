@@ -127,7 +127,7 @@ pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Acces
     net::serve(config, http::Http(router(running, access, metrics)), stop).await;
 }
 
-/// Serves one document at `/`, until it is stopped.
+/// Serves one HTML document at `/`, to every client and without checks, until `stop`; other paths are 404.
 pub async fn serve_document(listener: Listener, html: String, stop: Stop) {
     let html = axum::body::Bytes::from(html);
     let answer = move || std::future::ready(axum::response::Html(html.clone()));
@@ -199,11 +199,14 @@ async fn no_such_path(request: Request) -> Response {
     Problem::not_found("no such path; / lists them").into_response()
 }
 
+/// Answers 405 with a problem: the path has handlers, but none for this method.
 async fn no_such_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; the header Allow lists them")
 }
 
 /// The page, for browsers, and the paths, for programs.
+///
+/// A client whose `Accept` names `text/html` is a browser; others get a list of paths as plain text.
 #[utoipa::path(get, path = "/", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
 async fn index(uri: Uri, headers: HeaderMap) -> Response {
     let vary = [(header::VARY, "accept")];
@@ -263,12 +266,16 @@ POST /api/v1/send
 ";
 
 /// Whether the process runs. Needs no credentials.
+///
+/// Always answers `ok`.
 #[utoipa::path(get, path = "/livez", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
 async fn alive() -> &'static str {
     "ok\n"
 }
 
 /// Whether the world accepts mail. Needs no credentials.
+///
+/// Answers `ok`; 503 once the world stops, or if its store does not work.
 #[utoipa::path(get, path = "/readyz", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
 async fn ready(State(running): AppState) -> Answer<&'static str> {
     if running.stopping().is_cancelled() {
@@ -294,6 +301,9 @@ enum HostAction {
 }
 
 /// Turns a host on or off; answers when that is done.
+///
+/// Answers with its new state; 404 if there is no such host, 409 if a fault keeps it off or it cannot be started. It is
+/// done to its end even if the client disconnects.
 #[utoipa::path(
     post,
     path = "/api/v1/hosts/{name}/{power}",
@@ -319,6 +329,8 @@ async fn power(State(running): AppState, Path((name, power)): Path<(String, Host
 }
 
 /// The bound address of each service.
+///
+/// Only public ports, which programs outside the world can reach, are listed.
 #[utoipa::path(get, path = "/api/v1/ports", tag = "world", responses((status = 200, body = BTreeMap<String, String>)))]
 async fn ports(State(running): AppState) -> Json<BTreeMap<Service, SocketAddr>> {
     Json(running.bound_ports().clone())
@@ -349,11 +361,15 @@ struct JourneyQuery {
     limit: usize,
 }
 
+/// Returns the length of a list without `limit`: [`DEFAULT_LIMIT`].
 fn default_limit() -> usize {
     DEFAULT_LIMIT
 }
 
 /// Journeys without their events, newest first.
+///
+/// With `ids`, exactly these journeys in the order of `ids`, without those that are unknown. A `limit` above 10,000 is
+/// taken as 10,000.
 #[utoipa::path(
     get,
     path = "/api/v1/journeys",
@@ -388,6 +404,9 @@ struct WaitQuery {
 }
 
 /// A journey with its events and transcripts.
+///
+/// With `wait`, waits until it is settled, the time is over, or the world stops, and then answers with it as it is.
+/// Answers 404 if it is not known then, and 400 if the id or `wait` cannot be read.
 #[utoipa::path(
     get,
     path = "/api/v1/journeys/{id}",
@@ -421,6 +440,8 @@ struct EventQuery {
 }
 
 /// The events after a number, as many as fit into a page.
+///
+/// A number above the newest is taken as the newest: the page is empty then, and `last` is the newest number.
 #[utoipa::path(
     get,
     path = share::EVENTS,
@@ -437,6 +458,9 @@ async fn events(State(running): AppState, Query(EventQuery { since }): Query<Eve
 struct Done {}
 
 /// Imports the events of another process of the world.
+///
+/// They get new numbers in the event log; those that were imported before are skipped. Answers `{}`, and 400 if
+/// `source` is no host of this world.
 #[utoipa::path(
     post,
     path = share::EVENTS,

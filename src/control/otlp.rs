@@ -142,7 +142,10 @@ impl Request {
     }
 }
 
-/// The span of an event, and after it those of its phases, if it is an attempt.
+/// Returns the span of an event, and after it those of its phases, if it is an attempt. An attempt begins with its
+/// wait; any other event begins `took_ms` before its time, if it has that. Its attributes are the fields of the event,
+/// its kind is `Server` if mail was received or retrieved, and `Client` for an attempt, and its status is an error if
+/// it was tried in vain, deferred or failed.
 fn of_event(event: &Event) -> Vec<Span> {
     // Events are structs of values that JSON has.
     let json = serde_json::to_value(&event.kind).unwrap_or_default();
@@ -189,7 +192,9 @@ struct Place {
 }
 
 impl Place {
-    /// A span from start to end, of the kind `Internal` and without attributes; an end before the start is the start.
+    /// Returns a span from start to end, of the kind `Internal` and without attributes; an end before the start is the
+    /// start. Its id is made from the name of this place; `name` is the name that is shown, and `parent` the id of the
+    /// span above.
     fn span(&self, name: &str, (start, end): (Timestamp, Timestamp), parent: String) -> Span {
         Span {
             trace_id: trace_id(self.journey),
@@ -204,8 +209,9 @@ impl Place {
         }
     }
 
-    /// The spans of the phases of an attempt, one after the other, without those that took no time; none of other
-    /// events.
+    /// Returns the spans of the phases of an attempt, one after the other from the begin of its wait, without those
+    /// that took no time; none for other events. `parent` is the id of the span of the attempt. That of `dns` has the
+    /// lookups as an attribute.
     fn phases(&self, event: &Event, parent: &str) -> Vec<Span> {
         let Some(attempt) = event.kind.attempt() else { return Vec::new() };
         let mut start = earlier(attempt.began, attempt.wait_ms);
@@ -226,8 +232,9 @@ impl Place {
     }
 }
 
-/// The span of a journey that has ended, which is the root of its trace. Its status is the error of the first recipient
-/// that failed, if any.
+/// Returns the span `message` of a journey that has ended, which is the root of its trace, from its begin to `end`. Its
+/// attributes are the journey, the reverse-path (`<>` for the null one) and the first [`MAX_LIST`] recipients. Its
+/// status is the error of the first recipient that failed, if any.
 fn of_journey(state: &JourneyState, end: Timestamp) -> Span {
     let failed = state.recipients.values().find_map(|status| match status {
         RecipientStatus::Failed { reason, .. } => Some(error(reason)),
@@ -279,6 +286,7 @@ fn earlier(time: Timestamp, duration_ms: f64) -> Timestamp {
     time.checked_sub(milliseconds(duration_ms)).unwrap_or(time)
 }
 
+/// Returns the status `STATUS_CODE_ERROR` with this reason.
 fn error(reason: &str) -> Status {
     Status { message: reason.to_owned(), code: 2 }
 }
@@ -295,7 +303,8 @@ fn number(key: &str, value: u64) -> KeyValue {
     pair(key.to_owned(), AnyValue::Int(value.to_string()))
 }
 
-/// A value as an attribute, lists with their first [`MAX_LIST`] elements; `None` for null and objects.
+/// Returns a JSON value as that of an attribute; `None` for null and objects. Lists have their first [`MAX_LIST`]
+/// elements, without those that are null or objects.
 fn any(value: &Value) -> Option<AnyValue> {
     Some(match value {
         Value::Null | Value::Object(_) => return None,

@@ -9,11 +9,12 @@ use url::{Position, Url};
 
 use crate::net::Interface;
 
-/// Sends a body, which is JSON, to a URL of the scheme `http` with further header fields; returns the status of the
-/// answer, whose body is not read. There is no timeout for the answer.
+/// Sends `body`, which is JSON, by POST to a URL of the scheme `http`, over a new connection of `interface`, with
+/// `fields` (names and values) as further header fields. Returns the status of the answer, whatever it is; the body of
+/// the answer is not read. There is no timeout for the answer.
 ///
 /// # Errors
-/// It could not be sent, or there was no answer.
+/// The host of the URL was not found, the body could not be sent, or there was no answer.
 pub(super) async fn post(
     interface: &Interface,
     url: &Url,

@@ -31,15 +31,18 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    /// Returns the problem with this status, the words of the status as its title, and this detail.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or_default().to_owned();
         Self { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail: detail.into() }
     }
 
+    /// 400: the request cannot be understood or is not allowed.
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// 404: what the path or a parameter names is not there.
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
@@ -61,6 +64,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
+    /// Returns the problem as JSON of the type [`MEDIA_TYPE`], with its status; 500 if its number is no status.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // A struct of strings and a number.
@@ -99,6 +103,7 @@ pub(super) struct Json<T>(pub(super) T);
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
 
+    /// As axum reads it, but a path that cannot be read is a problem, with the status and text that axum gives it.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = axum::extract::Path::from_request_parts(parts, state).await;
         read.map(|axum::extract::Path(value)| Self(value))
@@ -109,6 +114,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
+    /// As axum reads it, but a query that cannot be read is a problem, with the status and text that axum gives it.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = axum::extract::Query::from_request_parts(parts, state).await;
         read.map(|axum::extract::Query(value)| Self(value))
@@ -130,6 +136,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
+    /// Returns the value as JSON, with the status 200.
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
     }

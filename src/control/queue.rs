@@ -64,20 +64,22 @@ pub(super) struct QueueQuery {
 }
 
 impl QueueQuery {
-    /// The messages that `id` selects in a queue; all without one.
+    /// Returns the selector of the messages that `id` names, by the id of a message or of a journey; of all without
+    /// `id`. 400 if it is no id.
     fn which(&self) -> Answer<Selector> {
         let wrong = "not a message id; an id looks like 3FK9Q2XW7T-04KMX, or 3FK9Q2XW7T for a journey";
         self.id.as_ref().map_or(Ok(Selector::All), |id| id.parse()).map_err(|_| Problem::invalid(wrong))
     }
 
-    /// The MTA of `host`; all of them without one.
+    /// Returns the MTA of `host`; all of this process without `host`. 404 if the host has no queue here.
     fn mtas<'a>(&self, running: &'a RunningWorld) -> Answer<Vec<&'a Mta>> {
         let Some(name) = &self.host else { return Ok(running.mtas.values().collect()) };
         let wrong = || Problem::not_found(format!("`{name}` is not a host with a queue; /api/v1/hosts lists them"));
         running.mtas.get(name.as_str()).map(|mta| vec![mta]).ok_or_else(wrong)
     }
 
-    /// A page of the messages that are selected, of all selected queues together, oldest first.
+    /// Returns a page of the selected messages, of all selected queues together, oldest first: those after `cursor`, as
+    /// many as `limit`. `total` is the number of selected messages on all pages, and `next` is set if more follow.
     fn list(&self, running: &RunningWorld) -> Answer<Listing> {
         let (which, limit) = (self.which()?, self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
         let (mut all, mut is_more) = (Listing::default(), false);
@@ -95,7 +97,7 @@ impl QueueQuery {
     }
 }
 
-/// Puts the reason `HOST is off` before that of a message that waits, if its host is off.
+/// Returns the entry; if it is of a message that waits on a host that is off, with `HOST is off` put before its reason.
 fn explained(running: &RunningWorld, mut message: QueueEntry) -> QueueEntry {
     if message.state == mta::State::Waiting && !running.is_on(&message.host) {
         message.explain(&format!("{} is off", message.host));
@@ -104,12 +106,16 @@ fn explained(running: &RunningWorld, mut message: QueueEntry) -> QueueEntry {
 }
 
 /// Queued messages, oldest first.
+///
+/// Answers 400 if `id` is no id, and 404 if `host` has no queue.
 #[utoipa::path(get, path = "/api/v1/queue", tag = "queue", params(QueueQuery), responses((status = 200, body = Listing)))]
 pub(super) async fn list(State(running): AppState, Query(choice): Query<QueueQuery>) -> Answer<Json<Listing>> {
     choice.list(&running).map(Json)
 }
 
 /// One queued message, by its id or that of its journey, with its header.
+///
+/// If several messages of the journey are queued, the oldest one. Answers 404 if there is none, and 400 if it is no id.
 #[utoipa::path(
     get,
     path = "/api/v1/queue/{what}",
@@ -127,6 +133,9 @@ pub(super) async fn show(State(running): AppState, Path(id): Path<String>) -> An
 }
 
 /// Acts on the messages that `host` and `id` select, or on all.
+///
+/// Answers with the ids of the messages on which it acted. Without `host` and `id`, `all=true` is required, else 400.
+/// The action goes on to its end even if the client disconnects.
 #[utoipa::path(
     post,
     path = "/api/v1/queue/{what}",
@@ -143,7 +152,8 @@ pub(super) async fn act(
     tokio::spawn(act_on(running, action, choice)).await.map_err(Problem::internal)?.map(Json)
 }
 
-/// Acts on the selected messages, one queue after the other; an error if none of `id`, `host` and `all` selects any.
+/// Acts on the selected messages, one queue after the other, and returns the ids of those on which it acted. 400 if
+/// none of `id`, `host` and `all` is given; after an error in one queue, what was done in those before stays done.
 async fn act_on(running: Arc<RunningWorld>, action: Action, choice: QueueQuery) -> Answer<ActionReport> {
     if choice.host.is_none() && choice.id.is_none() && !choice.all {
         return Err(Problem::invalid("select messages by id, host or all=true"));

@@ -70,6 +70,9 @@ struct SessionList<'a> {
 }
 
 /// Conversations, newest first, without what was said.
+///
+/// If the page is empty and `wait` is given, waits until it is not, the time is over, or the world stops, and then
+/// answers with it as it is. A `wait` that is no duration is 400; a `limit` above 10,000 is taken as 10,000.
 #[utoipa::path(
     get,
     path = "/api/v1/sessions",
@@ -100,6 +103,8 @@ pub(super) async fn list(State(running): AppState, Query(query): Query<SessionQu
 }
 
 /// One conversation, with what was said.
+///
+/// Answers 404 if none has this number, or it was dropped as one of the oldest.
 #[utoipa::path(
     get,
     path = "/api/v1/sessions/{id}",

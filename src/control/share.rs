@@ -51,8 +51,8 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl EventPage {
-    /// The oldest events after number `since`, as many as fit into a page; a number above the newest is taken for the
-    /// newest.
+    /// Returns the oldest events after number `since`, as many as fit into a page; a number above the newest is taken
+    /// as the newest. `missed` is how many were dropped before the first of them.
     pub(super) fn after(event_log: &EventLog, since: u64) -> Self {
         let mut subscription = event_log.subscribe(since.min(event_log.last_seq()));
         let (events, missed) = match subscription.try_next() {
@@ -63,8 +63,9 @@ impl EventPage {
     }
 }
 
-/// Sends the events of a subscription to a collector until shutdown; what cannot be sent is sent again. While the
-/// collector is unreachable, events stay in the bounded event log.
+/// Sends the events of a subscription to a collector until `stop`, and then those that are left, for 2 s at most; what
+/// cannot be sent is sent again. `source` is the host that this process runs, and `instance` a random number of this
+/// start. While the collector is unreachable, events stay in the bounded event log; those that it drops are left out.
 pub async fn send_events(events: Subscription, collector: Client, source: String, instance: u64, stop: Stop) {
     let mut sender = Sender { events, unsent: Vec::new(), collector, source, instance };
     while stop.run_until_cancelled(sender.send_next()).await.is_some() {}
@@ -84,7 +85,7 @@ struct Sender {
 
 impl Sender {
     /// Sends one batch: the unsent one, or the next events, for which it waits. After a failure, waits for
-    /// [`RETRY_DELAY`].
+    /// [`RETRY_DELAY`]; the batch stays unsent. Events that the log dropped are left out, which is logged.
     async fn send_next(&mut self) {
         if self.unsent.is_empty() {
             match self.events.next().await {
@@ -98,7 +99,7 @@ impl Sender {
         }
     }
 
-    /// Sends the events that are there, until all are sent or the first failure.
+    /// Sends the events that are there, until all are sent, the log has dropped some, or the first failure.
     async fn send_rest(&mut self) {
         loop {
             if self.unsent.is_empty() {

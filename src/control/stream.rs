@@ -57,11 +57,15 @@ pub(super) struct StreamQuery {
     dialogue: bool,
 }
 
+/// Returns the default of `dialogue`: true.
 fn yes() -> bool {
     true
 }
 
 /// What happens, as it happens, by server-sent events.
+///
+/// It goes on after the number in `Last-Event-ID`, or else in `since`, or else from now on. Answers 503 if 256 clients
+/// follow already.
 #[utoipa::path(
     get,
     path = "/api/v1/events/stream",
@@ -138,7 +142,8 @@ impl Feed {
         }
     }
 
-    /// Waits for the next event of the stream; `None` when the world stops.
+    /// Waits for the next event of the stream and returns it; `None` when the world stops. What was read is sent first:
+    /// the first events, those of journeys, and those of messages.
     async fn next(&mut self) -> Option<Sent> {
         let stop = self.running.stopping();
         loop {

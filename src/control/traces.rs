@@ -50,7 +50,8 @@ pub struct Traces {
     pub has_all_hosts: bool,
 }
 
-/// Sends the events of a subscription as spans until `stop`, then the rest.
+/// Sends the events of a subscription as spans to the collector until `stop`; then sends those that are left, for 2 s
+/// at most and until the first failure.
 pub async fn send_traces(traces: Traces, events: Subscription, stop: Stop) {
     let mut sender = Sender { traces, events, unsent: Vec::new(), journeys: Journeys::default(), complained: None };
     stop.run_until_cancelled(sender.send_all()).await;
@@ -70,7 +71,8 @@ struct Sender {
 }
 
 impl Sender {
-    /// Sends events as they come, and again those that the collector did not take. Never returns.
+    /// Sends events as they come, and again, with growing waits, those that the collector did not take. When all events
+    /// are read, waits [`INTERVAL`] for others to send with them. Failures are logged. Never returns.
     async fn send_all(&mut self) {
         loop {
             self.skip_old();
@@ -91,7 +93,7 @@ impl Sender {
         }
     }
 
-    /// Sends the events that are there, until all are sent or the first failure.
+    /// Sends the events that are there, until all are sent, the log has dropped some, or the first failure.
     async fn send_rest(&mut self) {
         loop {
             self.read_more();
@@ -101,7 +103,8 @@ impl Sender {
         }
     }
 
-    /// Reads events that are there already into `unsent`, as much as fits into a request or two. Waits for none.
+    /// Reads events that are in the log already into `unsent`, without waiting, until there are [`MAX_EVENTS`] or
+    /// somewhat more, none is left, or the log has dropped some.
     fn read_more(&mut self) {
         while self.unsent.len() < MAX_EVENTS
             && let Ok(events) = self.events.try_next()
@@ -111,7 +114,8 @@ impl Sender {
         }
     }
 
-    /// Goes on at the newest [`MAX_BEHIND`] events if more are not read yet; the others are left out.
+    /// If more than [`MAX_BEHIND`] events are not read yet, goes on at the newest [`MAX_BEHIND`] and logs that the
+    /// others are left out.
     fn skip_old(&mut self) {
         let oldest = self.traces.event_log.last_seq().saturating_sub(MAX_BEHIND);
         if self.events.position() < oldest {
@@ -138,8 +142,9 @@ impl Sender {
         Ok(())
     }
 
-    /// Notes the times of the first `count` unsent events; returns the journeys that ended with one of these, and when;
-    /// those whose span was sent before are left out. None if the log has not the events of all hosts.
+    /// Notes the times of the first `count` unsent events, except retrievals. Returns the journeys that are settled by
+    /// one of these, each with the time of its last event, in the order of their ids; without those whose span was sent
+    /// before. None if the log has not the events of all hosts.
     fn ended(&mut self, count: usize) -> Vec<(JourneyState, Timestamp)> {
         let events = &self.unsent[..count];
         for event in events.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. })) {
@@ -159,7 +164,8 @@ impl Sender {
         ended.collect()
     }
 
-    /// Sends a request; returns the status if the collector refused it for good. OTLP 1, "OTLP/HTTP Response".
+    /// Sends a request. Returns `None` if the collector took it (2xx), and the status if it refused it for good. An
+    /// error says why it is to be sent again: no answer in time, or 408, 429 or 5xx. OTLP 1, "OTLP/HTTP Response".
     async fn post(&self, body: Bytes) -> Result<Option<StatusCode>, String> {
         let Traces { interface, collector, .. } = &self.traces;
         let status = match timeout(RESPONSE_TIMEOUT, post(interface, &requests_url(collector), &[], body)).await {
@@ -199,7 +205,8 @@ struct Journeys {
 }
 
 impl Journeys {
-    /// Notes the time of an event of a journey; beyond [`MAX_JOURNEYS`], forgets the journey that was noted first.
+    /// Notes the time of an event of a journey, of which the latest counts; one whose span was sent stays so. Beyond
+    /// [`MAX_JOURNEYS`], forgets the journey that was noted first.
     fn note(&mut self, journey: JourneyId, at: Timestamp) {
         match self.known.get_mut(&journey) {
             Some(end) => *end = end.map(|end| end.max(at)),
@@ -220,6 +227,7 @@ impl Journeys {
         self.known.get(&journey).copied().flatten()
     }
 
+    /// Notes that the span of a journey was sent; does nothing if the journey is not known.
     fn set_sent(&mut self, journey: JourneyId) {
         if let Some(end) = self.known.get_mut(&journey) {
             *end = None;

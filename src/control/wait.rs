@@ -26,11 +26,11 @@ pub(super) fn deadline(wait: Option<&str>) -> Result<Option<Instant>, String> {
     Ok(Some(Instant::now() + wait.min(MAX_WAIT)))
 }
 
-/// Calls `look` now and after each event of a message, until it finds something; `None` if the time is over or the
-/// world stops.
+/// Calls `look` now, and again whenever the event log has new events of any message, until it finds something; returns
+/// what it found. Returns `None` when `deadline` has passed or the world stops.
 ///
 /// # Errors
-/// That of a look.
+/// The first error of `look`.
 pub async fn until<T, E>(
     running: &RunningWorld,
     deadline: Instant,
@@ -51,7 +51,8 @@ pub async fn until<T, E>(
     }
 }
 
-/// Waits until a journey is settled, the time is over, or the world stops.
+/// Waits until a journey is settled, the time is over, or the world stops; which of them is not returned. A journey
+/// that is not known may still begin, so it is waited for, too.
 ///
 /// # Errors
 /// The store cannot be read.

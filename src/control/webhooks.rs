@@ -63,7 +63,8 @@ struct Data<'a> {
 }
 
 /// Sends the events of a webhook until `stop`: those after its stored place, or those from now on if it has none.
-/// Returns at once if the place cannot be read.
+/// Stores the place at the start, now and then, and at the end. Returns at once, with the error in the log, if the
+/// place cannot be read.
 pub(super) async fn run(webhook: Webhook, source: Source, stop: Stop) {
     let name = format!("webhook {}", webhook.url);
     let from = match source.event_log.reader_position(&name) {
@@ -96,7 +97,9 @@ impl Sender {
         }
     }
 
-    /// Sends the events after `taken` in their order, and stores the place now and then. Never returns.
+    /// Sends the events after `taken` in their order, and stores the place after each batch and every
+    /// [`SAVE_INTERVAL`]. Events that the log dropped before they were read are left out, which is logged. Never
+    /// returns.
     async fn send_all(&mut self) {
         let mut events = self.source.event_log.subscribe(self.taken);
         let mut saved = Instant::now();
@@ -120,8 +123,9 @@ impl Sender {
         }
     }
 
-    /// Sends an event, if the webhook wants its step, again and again until it is taken or given up after
-    /// [`GIVE_UP_AFTER`].
+    /// Sends an event, if the webhook wants its step, with its message as in the list of messages; again and again,
+    /// with growing waits, until the answer is 2xx or the event is given up after [`GIVE_UP_AFTER`]. Failures are
+    /// logged.
     async fn send(&self, event: &Event) {
         // Events are structs of values that JSON has.
         let json = serde_json::to_value(event).unwrap_or_default();
@@ -150,7 +154,8 @@ impl Sender {
         }
     }
 
-    /// Sends a body once, signed with the present time; returns the status of the answer.
+    /// Sends a body once, with `evt_` and `seq` as its `webhook-id`, signed with the present time of the world; returns
+    /// the status of the answer, whatever it is.
     async fn post(&self, seq: u64, body: Bytes) -> anyhow::Result<StatusCode> {
         let (id, time) = (format!("evt_{seq}"), self.source.clock.now().as_second());
         let (signature, time) = (signature(&self.key, &id, time, &body), time.to_string());
@@ -159,8 +164,8 @@ impl Sender {
     }
 }
 
-/// `v1,` and the HMAC-SHA256 of `ID.TIME.BODY` in Base64; the time is in seconds since 1970. Standard Webhooks 1.0,
-/// "Signature scheme".
+/// Returns the header value `v1,` and the HMAC-SHA256 of `ID.TIME.BODY` in Base64; the time is in seconds since 1970.
+/// Standard Webhooks 1.0, "Signature scheme".
 fn signature(key: &hmac::Key, id: &str, time: i64, body: &[u8]) -> String {
     let mut signed = format!("{id}.{time}.").into_bytes();
     signed.extend_from_slice(body);

@@ -47,6 +47,8 @@ struct LinkReport {
 }
 
 impl WorldReport {
+    /// Returns what a world declares as a report, with `now` as its time and with the ways of mail that [`links`]
+    /// finds.
     fn of(world: &World, now: Timestamp) -> Self {
         Self {
             name: world.name.clone(),
@@ -62,6 +64,7 @@ impl WorldReport {
 }
 
 impl DomainReport {
+    /// Returns the names of the MTAs and of the MDA of a domain.
     fn of(domain: &Domain) -> Self {
         Self { mx: domain.mx.iter().map(ToString::to_string).collect(), mailboxes: domain.mailboxes.to_string() }
     }
@@ -84,8 +87,9 @@ fn links(world: &World) -> BTreeSet<LinkReport> {
     links
 }
 
-/// The names of the hosts to which an MTA sends what is not its own: those of its routes, and then its smarthost, or
-/// else the first MX of each other domain. A name may come more than once.
+/// Returns the names of the hosts to which an MTA sends mail that is not its own: those of its routes, and then its
+/// smarthost, or without one, the first MX of each domain of which it is no MX. A route to a server that is no host of
+/// the world gives none. A name may come more than once.
 fn next_hosts<'a>(world: &'a World, host: &'a Host, mta: &'a Mta) -> impl Iterator<Item = &'a str> {
     let routes = mta.routes.iter().filter_map(|route| match &route.via {
         Some(Via::Host(name)) => Some(&**name),

@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 const MAX_SOURCES: usize = 4096;
 
 /// Replies to the datagrams of clients until `stop`, up to a limit for each address; calls `report` with the sender of
-/// each that gets a reply.
+/// each that gets a reply. After an error of the socket, logs a warning, waits and goes on.
 pub async fn serve(socket: Datagrams, stop: Stop, report: impl Fn(SocketAddr)) {
     let mut limiter = ReplyLimiter::default();
     while let Some(received) = stop.run_until_cancelled(socket.recv_from()).await {
@@ -42,7 +42,8 @@ pub async fn serve(socket: Datagrams, stop: Stop, report: impl Fn(SocketAddr)) {
     }
 }
 
-/// Whether a datagram is that of a client, and no answer of a server. Another echo at any port is known by what it says.
+/// Whether a datagram is that of a client, and no answer of a server: its port is no well-known one, it is not from
+/// `own`, the address of this server, and its text is no greeting, by which another echo at any port is known.
 fn is_client(name: &[u8], from: SocketAddr, own: SocketAddr) -> bool {
     FIRST_CLIENT_PORT <= from.port() && from != own && !is_greeting(name)
 }
@@ -55,7 +56,8 @@ struct ReplyLimiter {
 }
 
 impl ReplyLimiter {
-    /// Whether this address gets one more reply now, which is counted.
+    /// Counts one more reply to this address, and returns whether it may be sent: up to [`MAX_REPLIES`] in a
+    /// [`WINDOW`], after which all counts start again. A new address gets none while [`MAX_SOURCES`] are counted.
     fn admits(&mut self, ip: IpAddr) -> bool {
         let now = Instant::now();
         if self.began.is_none_or(|began| WINDOW <= now - began) {
@@ -80,8 +82,8 @@ pub struct RetryPolicy {
     pub attempts: usize,
 }
 
-/// Sends a name and returns the reply; `None` if no attempt got it. Ignores all other datagrams, such as late replies
-/// to other names.
+/// Sends a name, again after each timeout, and returns the reply; `None` if no attempt got it. Ignores all other
+/// datagrams, such as late replies to other names.
 ///
 /// # Errors
 /// The socket failed, or the address is unreachable.

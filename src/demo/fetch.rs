@@ -65,7 +65,8 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// The request. RFC 9112 §3, §9.6: the server closes the connection after the response.
+    /// The text of the GET request, without a body. RFC 9112 §3, §9.6: the server closes the connection after the
+    /// response.
     ///
     /// ```
     /// let target: postroad::demo::fetch::Target = "http://example.com:8080/a?b#c".parse().unwrap();
@@ -100,7 +101,8 @@ pub struct Download {
 }
 
 impl Download {
-    /// Connects, sends the request and reads the header. `timeout` limits each wait for the server.
+    /// Connects, with TLS if the target wants it, sends the request and reads the header, whatever its status.
+    /// `timeout` limits each wait for the server.
     ///
     /// # Errors
     /// The host is unreachable or not trusted, or the response is not HTTP.

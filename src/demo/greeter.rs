@@ -47,14 +47,15 @@ impl Default for GreeterSession {
 }
 
 impl GreeterSession {
-    /// Replies to the name of the last event.
+    /// Makes the reply to the name of the last event the next bytes to send; does nothing if no name awaits one.
     pub fn greet(&mut self) {
         if let State::Answering(name) = &self.state {
             self.state = State::Sending(greeting(name).into());
         }
     }
 
-    /// The received name as an event, cut to the longest; the rest is the next name. `exit` closes the connection.
+    /// Takes the received bytes as a name: an event, cut to the longest name; the rest is the next name. `exit` closes
+    /// the connection; without bytes, more are to be read.
     fn read_name(&mut self) -> Next<String> {
         if self.received.is_empty() {
             return Next::Read;
@@ -73,6 +74,7 @@ impl GreeterSession {
 impl Machine for GreeterSession {
     type Event = String;
 
+    /// Replaces what was received before by these bytes; the end of the stream closes the session.
     fn receive(&mut self, bytes: &[u8]) {
         self.received = Bytes::copy_from_slice(bytes);
         if bytes.is_empty() {
@@ -80,6 +82,8 @@ impl Machine for GreeterSession {
         }
     }
 
+    /// Sends the welcome or the reply first, then gives the next name as an event, and waits for
+    /// [`GreeterSession::greet`]. Closes the connection after `exit`, the end of the stream or a shutdown.
     fn next(&mut self) -> Next<String> {
         match &mut self.state {
             State::Sending(words) => {
@@ -93,10 +97,12 @@ impl Machine for GreeterSession {
         }
     }
 
+    /// Always 5 minutes.
     fn timeout(&self) -> Duration {
         CLIENT_TIMEOUT
     }
 
+    /// Closes the session at once, without a closing text.
     fn shut_down(&mut self) {
         self.state = State::Closed;
     }
@@ -121,6 +127,7 @@ pub struct Greeter {
 }
 
 impl Service for Greeter {
+    /// Reports the connection, serves the greeter on it until the client is done or `stop` fires, and reports its end.
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let peer = stream.peer();
         (self.report)(GreeterEvent::Connected(peer));
@@ -130,6 +137,7 @@ impl Service for Greeter {
     }
 }
 
+/// Replies to each name, `delay` after it came, until the connection is closed.
 async fn greet_all(mut conn: Conn<GreeterSession>, delay: Duration) -> Result<(), Error> {
     while conn.event().await?.is_some() {
         sleep(delay).await;
@@ -151,19 +159,20 @@ pub struct GreeterClient {
 }
 
 impl GreeterClient {
-    /// Creates a client that sends these names one after the other; `timeout` limits the wait for each reply.
+    /// Creates a client that sends these names one after the other, then `exit`; `timeout` limits the wait for each
+    /// reply.
     pub fn new(names: Vec<String>, timeout: Duration) -> Self {
         let expected = Some(WELCOME.as_bytes().to_vec());
         Self { names: names.into(), expected, received: Vec::new(), to_send: None, over: false, timeout }
     }
 
-    /// Whether all replies were received.
+    /// Whether all texts were received: the welcome, and the reply to each name.
     pub fn is_done(&self) -> bool {
         self.expected.is_none()
     }
 
-    /// Returns the next reply once it is complete, and prepares the next name. The end of an unexpected text is
-    /// unknown, so that it is returned as received.
+    /// Returns the next text once it is complete, and prepares the next name; `None` if more bytes are needed, or all
+    /// texts were received. The end of an unexpected text is unknown, so that it is returned as received.
     fn take_reply(&mut self) -> Option<String> {
         let expected = self.expected.as_ref()?;
         if self.received.is_empty() || (self.received.len() < expected.len() && expected.starts_with(&self.received)) {
@@ -175,7 +184,8 @@ impl GreeterClient {
         Some(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// Prepares the next name to be sent, or `exit` after the last one.
+    /// Prepares the next name to be sent, with its expected reply; after the last one `exit`, after which the client
+    /// closes the connection.
     fn send_next(&mut self) {
         let name = self.names.pop_front();
         self.expected = name.as_ref().map(|name| greeting(name.as_bytes()));
@@ -192,6 +202,8 @@ impl Machine for GreeterClient {
         self.over |= bytes.is_empty();
     }
 
+    /// Sends the prepared name first, then gives each complete text of the greeter as an event. Closes the connection
+    /// after `exit`, the end of the stream or a shutdown, once no complete text is left.
     fn next(&mut self) -> Next<String> {
         if let Some(words) = self.to_send.take() {
             return Next::Send(words);
@@ -207,12 +219,13 @@ impl Machine for GreeterClient {
         self.timeout
     }
 
+    /// Closes the connection as soon as nothing is to be sent and no complete reply is buffered.
     fn shut_down(&mut self) {
         self.over = true;
     }
 }
 
-/// Validates a name: not empty, not `exit`, at most 1024 bytes.
+/// Returns the name if it is valid: not empty, not `exit`, at most 1024 bytes.
 ///
 /// # Errors
 /// The name cannot be sent to a greeter.
@@ -225,7 +238,8 @@ pub fn parse_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Runs a client on a stream; calls `on_reply` with each text of the greeter.
+/// Runs a client on a stream until all its names have a reply; calls `on_reply` with each text of the greeter, the
+/// welcome first.
 ///
 /// # Errors
 /// The greeter closed the connection early, or did not reply in time.

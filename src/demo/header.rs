@@ -49,7 +49,8 @@ pub(super) enum Framing {
 }
 
 impl Header {
-    /// Parses the lines before the empty one, with LF or CR LF at their ends. Folded lines are joined by a space.
+    /// Parses the lines before the empty one, with LF or CR LF at their ends: the status line, then fields. Folded
+    /// lines are joined by a space.
     pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
         let mut lines = text.lines();
         let status = lines.next().and_then(status).ok_or(Malformed::NotHttp)?;
@@ -67,13 +68,15 @@ impl Header {
         Ok(Self { text: text.to_owned(), status, fields })
     }
 
-    /// The values of a field; the name is case-insensitive.
+    /// The values of all fields with this name, in order; the name is case-insensitive.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let wanted = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.fields.iter().filter(wanted).map(|(_, value)| value.as_str())
     }
 
-    /// The framing of the body that the status and the fields announce, for a response to GET.
+    /// The framing of the body that the status and the fields announce, for a response to GET: empty for 204 and 304,
+    /// else by Transfer-Encoding, else by Content-Length, else until the end of the connection. An error if the coding
+    /// is unknown, or the length is no number or has two values.
     pub(super) fn framing(&self) -> Result<Framing, Malformed> {
         if matches!(self.status, 204 | 304) {
             return Ok(Framing::Length(0));
@@ -100,7 +103,8 @@ impl Header {
     }
 }
 
-/// The code of a status line such as `HTTP/1.1 200 OK`; the phrase may be missing. RFC 9112 §4.
+/// The code of a status line such as `HTTP/1.1 200 OK`; the phrase may be missing. `None` for any other line, or
+/// another version than HTTP/1. RFC 9112 §4.
 fn status(line: &str) -> Option<u16> {
     let (version, rest) = line.strip_prefix("HTTP/1.")?.split_once(' ')?;
     let code = rest.split(' ').next()?;

@@ -75,7 +75,8 @@ impl Exchange {
         Self { request, state, buffer: BytesMut::new(), searched: 0, ended: false, timeout }
     }
 
-    /// Takes one step with what is buffered: a line, or a part of the body.
+    /// Takes one step with what is buffered, a line or a part of the body: returns a part, or that the state has
+    /// changed or that more input is needed. In the state `Closed`, it always needs input.
     fn advance(&mut self) -> Result<Advance, Malformed> {
         match &self.state {
             State::Head(_) => self.head(),
@@ -132,7 +133,7 @@ impl Exchange {
         Ok(Advance::Continue)
     }
 
-    /// Reads the line end after the data of a chunk.
+    /// Reads the line end after the data of a chunk; anything else there is an error.
     fn chunk_end(&mut self) -> Result<Advance, Malformed> {
         match self.line(MAX_CHUNK_LINE_BYTES, Malformed::BadChunk)?.as_deref() {
             Some("") => {
@@ -157,8 +158,8 @@ impl Exchange {
         }
     }
 
-    /// Passes on what is buffered of the next `left` bytes; `state` makes the next state from the number of those still
-    /// missing.
+    /// Passes on what is buffered of the next `left` bytes of the body; `state` makes the next state from the number of
+    /// those still missing. Needs input if nothing is buffered.
     fn data(&mut self, left: u64, state: fn(u64) -> State) -> Advance {
         if self.buffer.is_empty() {
             return Advance::NeedInput;
@@ -168,12 +169,14 @@ impl Exchange {
         Advance::Part(Part::Body(self.buffer.split_to(length).freeze()))
     }
 
+    /// Closes the exchange, with the end of the body as its part.
     fn finish(&mut self) -> Advance {
         self.state = State::Closed;
         Advance::Part(Part::End)
     }
 
-    /// Takes one line without its line end; a bare LF is accepted (RFC 9112 §2.2). `None` if it is not complete yet.
+    /// Takes one line without its line end from the buffer; a bare LF is accepted (RFC 9112 §2.2). `None` if it is not
+    /// complete yet; `too_long` if it is not complete after `longest` bytes.
     fn line(&mut self, longest: usize, too_long: Malformed) -> Result<Option<String>, Malformed> {
         let fresh = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(end) = fresh.iter().position(|byte| *byte == b'\n').map(|at| self.searched + at) else {
@@ -186,7 +189,7 @@ impl Exchange {
         Ok(Some(String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()))
     }
 
-    /// The error if the peer closed the connection early. RFC 9112 §8.
+    /// The error for a connection that the peer closed early, according to how far the response has come. RFC 9112 §8.
     fn incomplete(&self) -> Malformed {
         match &self.state {
             State::Head(_) => Malformed::NoHeader,
@@ -204,6 +207,8 @@ impl Machine for Exchange {
         self.ended |= bytes.is_empty();
     }
 
+    /// Sends the request first, then returns each part of the response as an event. A malformed or incomplete response
+    /// is the last event; then, and after the end of the body, the connection is closed.
     fn next(&mut self) -> Next<Part> {
         if let Some(request) = self.request.take() {
             return Next::Send(request);
@@ -226,6 +231,8 @@ impl Machine for Exchange {
         self.timeout
     }
 
+    /// Closes the connection at the next step, within the response or not; only a request that was not sent yet is sent
+    /// before.
     fn shut_down(&mut self) {
         self.state = State::Closed;
     }

@@ -27,7 +27,8 @@ pub enum Transport {
 }
 
 impl Zones {
-    /// Answers one query; `None` for a message without a valid header, or a response, which get no answer.
+    /// Answers one query; FORMERR if it cannot be parsed or has more than one question. `None` for a message without a
+    /// valid header, or a response, which get no answer.
     pub fn answer(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let header = Header::read(&mut BinDecoder::new(query)).ok()?;
         if header.message_type == MessageType::Response {
@@ -49,7 +50,8 @@ impl Zones {
         encode(response, size, transport)
     }
 
-    /// Fills in the sections and returns the response code.
+    /// Fills in the sections of a parsed query and returns the response code: FORMERR without exactly one question,
+    /// NOTIMP for another operation, BADVERS for another EDNS version, REFUSED for another class or a zone transfer.
     fn respond(&self, query: &Message, response: &mut Message) -> ResponseCode {
         let [question] = query.queries.as_slice() else { return ResponseCode::FormErr };
         match question.query_type() {
@@ -63,7 +65,8 @@ impl Zones {
         }
     }
 
-    /// Finds the answer, following aliases. RFC 1034 §4.3.2 step 3.
+    /// Adds the records, the aliases that lead to them, or the SOA of a negative answer, and returns the code; SERVFAIL
+    /// after more than `MAX_ALIASES` aliases. RFC 1034 §4.3.2 step 3.
     fn resolve(&self, question: &Query, response: &mut Message) -> ResponseCode {
         response.metadata.authoritative = true;
         let mut name = question.name().clone();
@@ -92,7 +95,8 @@ impl Zones {
         ResponseCode::ServFail
     }
 
-    /// Adds the addresses of the hosts in an answer, which the client needs next. RFC 1035 §3.3.9, §3.3.11.
+    /// Adds to the additional section the addresses of the hosts of MX and NS records in an answer, which the client
+    /// needs next; those of each host once. RFC 1035 §3.3.9, §3.3.11.
     fn add_addresses(&self, found: &[Resource], response: &mut Message) {
         for resource in found {
             let host = match &resource.data {
@@ -108,8 +112,8 @@ impl Zones {
     }
 }
 
-/// Copies the question and adds EDNS if the query has it (RFC 6891 §6.1.1). Returns the maximum datagram size of the
-/// client.
+/// Copies the question and adds EDNS if the query has it (RFC 6891 §6.1.1). Returns the maximum size of a datagram to
+/// the client: 512 bytes without EDNS, else what it allows, from 512 to `MAX_UDP_BYTES`.
 fn begin_response(query: &Message, response: &mut Message) -> u16 {
     response.add_queries(query.queries.iter().cloned());
     let Some(edns) = &query.edns else { return MAX_UDP_BYTES_WITHOUT_EDNS };
@@ -126,7 +130,7 @@ fn with_queried_name(name: &Name, mut resource: Resource) -> Resource {
 }
 
 /// Encodes the response within the size limit, `datagram_max` over UDP. Additional records are dropped first, without
-/// setting TC (RFC 2181 §9), then all records, with TC.
+/// setting TC (RFC 2181 §9), then all records, with TC. `None` if it cannot be encoded.
 fn encode(mut response: Message, datagram_max: u16, transport: Transport) -> Option<Vec<u8>> {
     let limit = usize::from(if transport == Transport::Udp { datagram_max } else { MAX_TCP_BYTES });
     let complete = response.to_vec().ok()?;

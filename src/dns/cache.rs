@@ -35,12 +35,14 @@ impl Cache {
         (now < *expiry).then(|| outcome.clone())
     }
 
-    /// A number for a query that begins now, whose answer is stored only if nothing is forgotten meanwhile.
+    /// A number for a query that begins now, to be passed to [`Cache::insert_of`]: the answer is stored only if nothing
+    /// is forgotten meanwhile.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Forgets the answers about this domain and the names below it; all if it is empty.
+    /// Removes the answers about this domain and the names below it, whatever its case and final dot; all if it is
+    /// empty. Answers to queries that are under way are not stored then, whatever their name.
     pub(super) fn forget(&mut self, domain: &str) {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
         let is_below = |(name, _): &Key| {
@@ -53,15 +55,16 @@ impl Cache {
         self.expiries.retain(|(_, key)| !is_below(key));
     }
 
-    /// Stores an answer for its TTL, unless something was forgotten since its query began.
+    /// Stores an answer for its TTL, up to a limit, unless anything was forgotten since the query with this generation
+    /// began.
     pub(super) fn insert_of(&mut self, generation: u64, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
         if generation == self.generation {
             self.insert(name, kind, outcome, now);
         }
     }
 
-    /// Stores an answer for its TTL, up to a limit; not at all if the TTL is 0. If the cache is full, the entry that
-    /// expires first is evicted.
+    /// Stores an answer for its TTL, up to `MAX_POSITIVE_TTL` for records and `MAX_NEGATIVE_TTL` for all else; not at
+    /// all if the TTL is 0. If the cache is full, the entry that expires first is evicted.
     fn insert(&mut self, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
         let limit = if matches!(outcome, Outcome::Found { .. }) { MAX_POSITIVE_TTL } else { MAX_NEGATIVE_TTL };
         let time = Duration::from_secs(outcome.ttl().into()).min(limit);

@@ -48,13 +48,13 @@ impl DnsFaults {
         self.0.insert((names.trim_end_matches('.').to_ascii_lowercase(), fault))
     }
 
-    /// Clears a fault.
+    /// Clears the fault with this id; does nothing if there is none.
     pub fn clear(&self, id: u64) {
         self.0.remove(id);
     }
 
     /// The fault that was injected first of those that apply to a query; while [`DnsFault::Stale`] applies,
-    /// [`DnsFault::Moved`] does not.
+    /// [`DnsFault::Moved`] does not. `None` if none applies, or the query cannot be parsed.
     fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
         if self.0.with(|rules| rules.is_empty()) {
             return None;
@@ -88,6 +88,8 @@ impl FaultyZones {
 }
 
 impl Answers for FaultyZones {
+    /// Answers as the fault of the query says; from the zones if there is none, after the delay of a slow one, and
+    /// where an answer cannot be forged.
     async fn answer(&self, query: Vec<u8>, transport: Transport) -> Answer {
         let forged = match self.faults.for_query(&query) {
             None | Some(DnsFault::Stale) => None,
@@ -108,7 +110,8 @@ impl Answers for FaultyZones {
     }
 }
 
-/// An answer with this address, or without records for other types.
+/// An authoritative answer with this address, or without records for types other than that of the address; `None` if
+/// the query cannot be parsed.
 fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let question = query.queries.first()?.clone();
@@ -124,7 +127,8 @@ fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
     response.to_vec().ok()
 }
 
-/// An answer with this host as the only MX; `None` for queries of other types.
+/// An authoritative answer with this host as the only MX; `None` for queries of other types, a query that cannot be
+/// parsed, and an invalid host name.
 fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let question = query.queries.first().filter(|question| question.query_type() == RecordType::MX)?.clone();
@@ -136,7 +140,7 @@ fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
     response.to_vec().ok()
 }
 
-/// An answer with a response code only.
+/// An answer with a response code only; `None` if the query cannot be parsed.
 fn error_response(query: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);

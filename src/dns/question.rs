@@ -83,7 +83,9 @@ impl Question {
         query.to_vec().ok()
     }
 
-    /// Parses a reply from the queried server.
+    /// Parses a reply from the queried server. [`Reply::Foreign`] if it is malformed, no response, or of another id or
+    /// question; [`Reply::Truncated`] before all else if TC is set; [`Reply::Failed`] for codes other than NOERROR and
+    /// NXDOMAIN.
     pub(super) fn read(&self, bytes: &[u8]) -> Reply {
         let Ok(reply) = Message::from_vec(bytes) else { return Reply::Foreign };
         let metadata = reply.metadata;
@@ -104,8 +106,9 @@ impl Question {
         }
     }
 
-    /// What a reply with NOERROR or NXDOMAIN says of the name at the end of its aliases; without an SOA, a negative
-    /// answer has the TTL 0.
+    /// What a reply with NOERROR or NXDOMAIN says of the name at the end of its aliases: up to `MAX_RECORDS` records,
+    /// with their smallest TTL. Without records and without an SOA, it is an alias whose target is to be queried, or a
+    /// negative answer with the TTL 0.
     fn outcome(&self, reply: &Message) -> Outcome {
         let (name, alias_ttl) = self.follow(reply);
         let ours = reply.answers.iter().filter(|known| known.name == name && known.record_type() == self.kind);

@@ -100,7 +100,8 @@ impl Resolver {
         Self { shared: Arc::new(Shared { interface, servers, rng, cache: Mutex::default() }), notes: None }
     }
 
-    /// The same resolver with the same cache, which notes each question and its answer, up to a limit.
+    /// Returns a resolver with the same cache, which notes each question and its answer, up to `MAX_NOTES`; its clones
+    /// share the notes.
     pub fn noting(&self) -> Self {
         Self { notes: Some(Arc::default()), ..self.clone() }
     }
@@ -110,7 +111,8 @@ impl Resolver {
         self.notes.as_ref().map(|notes| std::mem::take(&mut *lock(notes))).unwrap_or_default()
     }
 
-    /// The mail hosts of a domain. RFC 5321 §5.1: falls back to the domain's own name only if it is certain that there
+    /// The mail hosts of a domain, each once, by preference and then by name; [`Mx::Null`] if all records are null MX
+    /// records. RFC 5321 §5.1: falls back to the domain's own name ([`Mx::Implicit`]) only if it is certain that there
     /// is no MX.
     ///
     /// # Errors
@@ -161,7 +163,8 @@ impl Resolver {
         self.cache().forget(domain);
     }
 
-    /// The records of a type, following aliases.
+    /// The records of a type, following up to `MAX_ALIASES` aliases by further queries; a loop of them is a server
+    /// failure. An invalid name does not exist.
     async fn lookup(&self, text: &str, kind: RecordType) -> Result<Vec<RData>, LookupError> {
         let mut name = zone::parse(text).map_err(|_| LookupError::NoSuchName(text.to_owned()))?;
         for _ in 0..=MAX_ALIASES {
@@ -175,7 +178,8 @@ impl Resolver {
         Err(failure(&name, "its aliases form a loop"))
     }
 
-    /// The answer from the cache or, without one, from a server; noted if this resolver notes.
+    /// The answer from the cache or, without one, from a server. Notes it, and an error, if this resolver notes and has
+    /// fewer than `MAX_NOTES`.
     async fn cached_or_query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
         let began = Instant::now();
         let known = self.cache().get(name, kind, began);
@@ -193,7 +197,9 @@ impl Resolver {
         found
     }
 
-    /// Asks a server, over TCP if its answer over UDP is truncated, and caches the answer.
+    /// Asks a server, over TCP if its answer over UDP is truncated, and caches the answer for its TTL, unless something
+    /// was forgotten meanwhile. An error code, and a TCP reply that is truncated or of another question, is a server
+    /// failure; neither is cached.
     async fn query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
         let question = Question { id: self.shared.rng.next_u64() as u16, name: name.clone(), kind };
         let query = question.encode().ok_or_else(|| failure(name, "it cannot be encoded in a query"))?;
@@ -212,9 +218,9 @@ impl Resolver {
         }
     }
 
-    /// Queries the servers in turn over UDP until one answers, from the same port, so that a late answer is accepted. A
-    /// server that returns an error is not asked again, and its error is the reply if no other one answers (RFC 1035
-    /// §7.2). Returns the reply and its server.
+    /// Queries the servers in turn over UDP until one answers, with up to `MAX_ATTEMPTS` datagrams from the same port,
+    /// so that a late answer is accepted. A server that returns an error is not asked again, and its error is the reply
+    /// if no other one answers (RFC 1035 §7.2). Returns the reply and its server; a timeout without any.
     async fn query_udp(&self, question: &Question, query: &[u8]) -> Result<(Reply, SocketAddr), LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
         let socket = self.shared.interface.bind_udp().await.map_err(unreachable)?;
@@ -236,7 +242,8 @@ impl Resolver {
         failures.into_iter().next().ok_or_else(|| LookupError::Timeout(zone::text(&question.name)))
     }
 
-    /// Waits for the reply, ignoring datagrams from other senders or for other questions. RFC 5452 §9.1.
+    /// Waits, without a limit, for the reply of any of the servers, and returns it with its server; ignores datagrams
+    /// from other senders or for other questions. RFC 5452 §9.1.
     async fn reply(&self, socket: &Datagrams, question: &Question) -> Result<(Reply, SocketAddr), net::Error> {
         loop {
             let (bytes, from) = socket.recv_from().await?;
@@ -247,7 +254,7 @@ impl Resolver {
         }
     }
 
-    /// Queries over TCP, which has no limit for answers. RFC 7766 §5.
+    /// Asks one server over TCP, which has no limit for answers; the reply may not match the question. RFC 7766 §5.
     async fn query_tcp(&self, question: &Question, query: &[u8], server: SocketAddr) -> Result<Reply, LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
         let session =
@@ -264,7 +271,8 @@ impl Resolver {
     }
 }
 
-/// What is noted of a question.
+/// What is noted of a question: its outcome, up to `MAX_NOTED_RECORDS` records as text, whether the answer was cached,
+/// and the time it took.
 fn note(
     (name, kind): (&Name, RecordType),
     found: &Result<Outcome, LookupError>,
@@ -285,6 +293,7 @@ fn note(
     Lookup { name, kind, outcome, answers, cached, took_ms: milliseconds(took), error }
 }
 
+/// The data of a record as text; of an MX record, the preference and the host without the final dot.
 fn record_text(data: &RData) -> String {
     match data {
         RData::MX(mx) => format!("{} {}", mx.preference, zone::text(&mx.exchange)),
@@ -292,6 +301,7 @@ fn record_text(data: &RData) -> String {
     }
 }
 
+/// The exchange of an MX record; `None` for other types.
 fn exchange(data: &RData) -> Option<Exchange> {
     match data {
         RData::MX(mx) => Some(Exchange { preference: mx.preference, host: zone::text(&mx.exchange) }),
@@ -299,6 +309,7 @@ fn exchange(data: &RData) -> Option<Exchange> {
     }
 }
 
+/// A [`LookupError::ServerFailure`] for this name, with the reason.
 fn failure(name: &Name, why: impl ToString) -> LookupError {
     LookupError::ServerFailure { name: zone::text(name), why: why.to_string() }
 }

@@ -35,6 +35,7 @@ pub enum Answer {
 }
 
 impl Answers for Arc<Zones> {
+    /// Answers from the zones; what is no query is invalid.
     async fn answer(&self, query: Vec<u8>, transport: Transport) -> Answer {
         Zones::answer(self, &query, transport).map_or(Answer::Invalid, Answer::Message)
     }
@@ -51,7 +52,8 @@ impl<A: Answers> Server<A> {
         Self(answers)
     }
 
-    /// Answers datagrams until `stop`. Answers that are not there at once are sent by tasks of their own.
+    /// Answers datagrams until `stop`. Answers that are not there at once are sent by tasks of their own. Errors of the
+    /// socket are logged, and delay the next datagram.
     pub async fn serve_udp(self, socket: Datagrams, stop: Stop) {
         let (socket, pending) = (Arc::new(socket), TaskTracker::new());
         while let Some(received) = stop.run_until_cancelled(socket.recv_from()).await {
@@ -62,8 +64,9 @@ impl<A: Answers> Server<A> {
         }
     }
 
-    /// Answers a datagram: now, or by a task in `pending` if the answer is not there at once and not too many are
-    /// awaited.
+    /// Answers a datagram: now, or by a task in `pending` if the answer is not there at once and fewer than
+    /// `MAX_PENDING_ANSWERS` are awaited; else, and where the answer is silence or invalid, it gets none. The error is
+    /// that of receiving, or of sending now.
     async fn reply(
         &self,
         socket: &Arc<Datagrams>,
@@ -91,6 +94,8 @@ impl<A: Answers> Server<A> {
 }
 
 impl<A: Answers> Service for Server<A> {
+    /// Answers the queries of a TCP connection one after the other, until the peer closes it, is idle for too long, or
+    /// sends what is no query, or until `stop`.
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let mut conn = Conn::new(stream, TcpServerSession::default(), stop);
         while let Some(query) = conn.event().await? {

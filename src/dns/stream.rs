@@ -28,7 +28,7 @@ impl FrameReader {
     }
 }
 
-/// Prefixes a message with its length; `None` if it is too long.
+/// Prefixes a message with its length in two bytes; `None` if it has more than 65,535 bytes.
 fn with_length_prefix(message: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(message.len()).ok()?.to_be_bytes();
     Some([&length, message].concat())
@@ -43,7 +43,8 @@ pub(super) struct TcpServerSession {
 }
 
 impl TcpServerSession {
-    /// Answers the last query; `None` if it was invalid, which closes the connection.
+    /// Queues the answer to the last query. `None` if it was invalid, which drops what was received, and closes the
+    /// connection after the answers before it; so does an answer that is too long.
     pub(super) fn answer(&mut self, answer: Option<Vec<u8>>) {
         match answer.and_then(|answer| with_length_prefix(&answer)) {
             Some(answer) => self.answers.extend(answer),
@@ -61,6 +62,7 @@ impl Machine for TcpServerSession {
         self.over |= bytes.is_empty();
     }
 
+    /// The next query comes before the answers to those before it are sent, until they have `MAX_COALESCED_BYTES`.
     fn next(&mut self) -> Next<Vec<u8>> {
         if self.answers.len() < MAX_COALESCED_BYTES
             && let Some(query) = self.frames.take()
@@ -105,6 +107,7 @@ impl Machine for TcpClientSession {
         self.over |= bytes.is_empty();
     }
 
+    /// Sends the query, then returns the answer as an event, once it is complete.
     fn next(&mut self) -> Next<Vec<u8>> {
         if let Some(query) = self.query.take() {
             return Next::Send(query);

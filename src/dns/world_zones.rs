@@ -7,7 +7,8 @@ use crate::world::{HostName, World};
 pub(super) const WORLD_TTL_SECONDS: u32 = 300;
 
 impl Zones {
-    /// Builds the zones of a world.
+    /// Builds the zones of a world: addresses of all hosts, a zone with MX records for each mail domain, null MX
+    /// records, and the MX of `elsewhere` for all other domains. The servers are its DNS hosts.
     ///
     /// ```
     /// use postroad::{dns::Zones, world::World};

@@ -134,7 +134,8 @@ impl Zones {
         Ok(zones)
     }
 
-    /// Adds a record of the world: with an address, its PTR record, too; with an MX, the name is a zone.
+    /// Adds a record of the world: with an address, its PTR record, too; with an MX, the name is a zone; for
+    /// [`Data::Domain`], only the zone. Fails if a name is malformed.
     fn declare(&mut self, record: &Record) -> Result<(), InvalidZone> {
         let name = parse(&record.name)?;
         let rdata = match &record.data {
@@ -159,7 +160,7 @@ impl Zones {
         Ok(())
     }
 
-    /// Starts a zone with its SOA and NS records. RFC 1034 §4.2.1.
+    /// Starts a zone with its SOA and NS records; does nothing if the name is the apex of one. RFC 1034 §4.2.1.
     fn begin_zone(&mut self, apex: Name) {
         if self.nodes.get(&apex).is_some_and(|node| node.apex) {
             return;
@@ -175,7 +176,7 @@ impl Zones {
         self.nodes.entry(apex).or_default().apex = true;
     }
 
-    /// Adds a record, unless the name has one with the same data.
+    /// Adds a record, unless the name has one with the same data; then the TTL stays as it was.
     fn add(&mut self, name: Name, ttl: u32, rdata: RData) {
         let node = self.nodes.entry(name.clone()).or_default();
         if node.resources.iter().all(|known| known.data != rdata) {
@@ -212,6 +213,7 @@ impl Zones {
         Ok(())
     }
 
+    /// Fails with [`InvalidZone::NoAddress`] if the host has neither an A nor an AAAA record.
     fn require_address(&self, host: &str) -> Result<(), InvalidZone> {
         if self.addresses(&parse(host)?).is_empty() {
             return Err(InvalidZone::NoAddress(host.to_owned()));
@@ -219,7 +221,8 @@ impl Zones {
         Ok(())
     }
 
-    /// Looks up a name and a type, without following aliases; `ANY` finds all records of the name.
+    /// Looks up a name and a type, without following aliases; `ANY` finds all records of the name. A name that is not
+    /// in the tree has the MX of `elsewhere`, if it is outside the declared zones.
     pub(super) fn find(&self, name: &Name, kind: RecordType) -> Found {
         let Some(node) = self.nodes.get(name) else { return self.find_elsewhere(name, kind) };
         let wanted = |known: &&Resource| kind == RecordType::ANY || known.record_type() == kind;
@@ -234,7 +237,7 @@ impl Zones {
     }
 
     /// Looks up a name that is not in the tree: outside the declared zones it has the MX of `elsewhere`, if there is
-    /// one.
+    /// one, and no data of other types; else it does not exist.
     fn find_elsewhere(&self, name: &Name, kind: RecordType) -> Found {
         match &self.elsewhere {
             Some(mx) if self.zone_of(name).is_root() => match kind {
@@ -247,20 +250,20 @@ impl Zones {
         }
     }
 
-    /// The A and AAAA records of this name, without following aliases.
+    /// The A and AAAA records of this name, without following aliases; empty if it has none or is not in the tree.
     pub(super) fn addresses(&self, name: &Name) -> Vec<Resource> {
         let is_address = |known: &&Resource| matches!(known.data, RData::A(_) | RData::AAAA(_));
         self.nodes.get(name).map_or(Vec::new(), |node| node.resources.iter().filter(is_address).cloned().collect())
     }
 
-    /// The SOA of the zone of a name, with the TTL of negative answers. RFC 2308 §3.
+    /// The SOA of the zone of a name, for a negative answer, with at most the TTL of those. RFC 2308 §3.
     pub(super) fn authority(&self, name: &Name) -> Option<Resource> {
         let apex = self.nodes.get(&self.zone_of(name))?;
         let soa = apex.resources.iter().find(|known| known.record_type() == RecordType::SOA)?;
         Some(Resource::from_rdata(soa.name.clone(), soa.ttl.min(NEGATIVE_TTL_SECONDS), soa.data.clone()))
     }
 
-    /// The apex of the zone of a name.
+    /// The apex of the zone of a name: the nearest one at or above it, at last the root.
     fn zone_of(&self, name: &Name) -> Name {
         let mut apex = name.clone();
         while !apex.is_root() && !self.nodes.get(&apex).is_some_and(|node| node.apex) {
@@ -270,6 +273,7 @@ impl Zones {
     }
 }
 
+/// The A or AAAA record data of an address.
 fn address(ip: IpAddr) -> RData {
     match ip {
         IpAddr::V4(ip) => RData::A(A(ip)),
@@ -277,8 +281,8 @@ fn address(ip: IpAddr) -> RData {
     }
 }
 
-/// Parses a name with or without its final dot; Unicode labels become A-labels (RFC 5890 §2.3.2.1). The root is
-/// refused.
+/// Parses a name with or without its final dot, as fully qualified; Unicode labels become A-labels (RFC 5890 §2.3.2.1).
+/// Fails with [`InvalidZone::BadName`] for a malformed name and for the root.
 pub(super) fn parse(text: &str) -> Result<Name, InvalidZone> {
     let mut name = Name::from_utf8(text).map_err(|_| InvalidZone::BadName(text.to_owned()))?;
     name.set_fqdn(true);

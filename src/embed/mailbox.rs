@@ -31,6 +31,7 @@ pub struct Message {
 }
 
 impl<'a> Mailbox<'a> {
+    /// Returns the INBOX of a user, with this timeout of [`Mailbox::wait_for`]. The user is not checked here.
     pub(super) fn of(running: &'a RunningWorld, user: &str, timeout: Duration) -> Self {
         Self { running, user: user.to_owned(), name: "INBOX".to_owned(), timeout }
     }
@@ -74,10 +75,11 @@ impl<'a> Mailbox<'a> {
         Ok(messages)
     }
 
-    /// Waits for the first message that `wanted` accepts, which may be in the mailbox already.
+    /// Waits for the first message that `wanted` accepts, which may be in the mailbox already, and returns it. Each
+    /// message is given to `wanted` once, the oldest first.
     ///
     /// # Errors
-    /// It did not arrive in time, or as [`Mailbox::messages`].
+    /// None arrived in time, the user is not a valid address, or the store cannot be read.
     pub async fn wait_for(&self, mut wanted: impl FnMut(&Message) -> bool) -> Result<Message, Error> {
         let deadline = Instant::now() + self.timeout;
         let mut next = 0;

@@ -169,7 +169,7 @@ impl Postroad {
         Builder::default()
     }
 
-    /// Where a service listens, if the world has it.
+    /// Returns the address at which a service listens; `None` if the world does not have it.
     pub fn at(&self, service: Service) -> Option<SocketAddr> {
         self.running.bound_ports().get(&service).copied()
     }
@@ -197,7 +197,8 @@ impl Postroad {
         Mailbox::of(&self.running, user, DEFAULT_TIMEOUT)
     }
 
-    /// The journeys of all messages so far, in the order of their start.
+    /// The journeys of all messages so far that the event log has, with their events, in the order of their start.
+    /// Those that cannot be read are left out.
     pub fn journeys(&self) -> Vec<Journey> {
         let event_log = &self.running.env.event_log;
         let all = event_log.journeys(&JourneyFilter::default(), u64::MAX, usize::MAX).map(|page| page.journeys);
@@ -210,12 +211,12 @@ impl Postroad {
         self.running.env.world.hosts.keys().map(AsRef::as_ref)
     }
 
-    /// Turns a host off; mail for it is queued.
+    /// Turns a host off; mail for it is queued. Does nothing if there is no such host.
     pub async fn turn_off(&self, host: &str) {
         self.running.turn_off(host).await;
     }
 
-    /// Turns a host on again.
+    /// Turns a host on again. Does nothing if it is on already, or if there is no such host.
     ///
     /// # Errors
     /// A fault keeps the host off, or a port of it is taken.
@@ -245,7 +246,7 @@ impl Postroad {
     /// Clears all faults.
     ///
     /// # Errors
-    /// As [`Postroad::end`].
+    /// A host cannot be started again; that fault stays active, and the others are cleared.
     pub async fn end_all(&self) -> Result<(), Error> {
         self.running.end_all_faults().await?;
         Ok(())

@@ -8,7 +8,8 @@ use super::Error;
 use crate::mail::Address;
 use crate::world::Service;
 
-/// The text of a world file for these users, with `elsewhere` for all other domains.
+/// Returns the text of a world file for these users, who all have this password: an MTA and an MDA for each of their
+/// domains, and for `elsewhere`, whose MTA is the entry. An error if a user is no address with a domain.
 pub(super) fn world(users: &[String], password: &str) -> Result<String, Error> {
     let mut domains: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for user in users {

@@ -19,7 +19,7 @@ pub struct DataDir {
 const AUTHORITY_FILES: [&str; 2] = ["ca.pem", "ca-key.pem"];
 
 impl DataDir {
-    /// Creates the folder, readable by its owner only, if it does not exist.
+    /// Opens a data folder. Creates it, and the folders above it, readable by their owner only, if it does not exist.
     ///
     /// # Errors
     /// It cannot be created.
@@ -45,7 +45,9 @@ impl DataDir {
         Self::authority_in(&self.folder, world, clock)
     }
 
-    /// The certificate authority of a folder that processes may share; the first of them creates it.
+    /// The certificate authority of a folder that processes may share: restored from its two files, or created, with
+    /// new files, if one of them is missing or cannot be read. Creates the folder, and waits for another process that
+    /// does the same.
     ///
     /// # Errors
     /// Its files cannot be read or written.
@@ -67,11 +69,11 @@ impl DataDir {
         }
     }
 
-    /// Copies the data folder that a store lies in, as it is at one moment, into an empty folder. Blocks for as long as
-    /// the copy takes.
+    /// Copies the data folder of a store, as it is at one moment, into an empty folder: the store, and the files of the
+    /// certificate authority if they exist. Blocks for as long as the copy takes.
     ///
     /// # Errors
-    /// The target holds something, or a file cannot be read or written.
+    /// The target holds something, a file cannot be read or written, or the store is in memory.
     pub fn backup(store: &Store, target: &Path) -> Result<(), Error> {
         store.backup(target)?;
         let Some(folder) = store.folder() else { return Ok(()) };
@@ -94,7 +96,8 @@ impl DataDir {
     }
 }
 
-/// Writes a file that only its owner can read. A power cut leaves it whole or not at all.
+/// Writes a file that only its owner can read, in the place of an existing one. A power cut leaves it whole or
+/// unchanged.
 fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
     let new = path.with_extension("new");
     let written = private_file().write(true).create(true).truncate(true).open(&new).and_then(|mut file| {
@@ -106,6 +109,7 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
     written.map_err(|error| data_error(path, &error))
 }
 
+/// The [`Error::Data`] of this file.
 fn data_error(path: &Path, error: &std::io::Error) -> Error {
     Error::Data { path: path.into(), why: error.to_string() }
 }

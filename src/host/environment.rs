@@ -61,7 +61,7 @@ impl Environment {
         })
     }
 
-    /// A host's place on the network.
+    /// The network interface of a host, with its addresses.
     pub(super) fn interface(&self, host: &Host) -> Interface {
         self.net.interface(&host.addresses)
     }
@@ -96,7 +96,8 @@ impl Environment {
         Resolver::new(interface, servers, rng)
     }
 
-    /// The client side of this world: the first MUA host, which trusts the world's authority.
+    /// The client side of this world: that of the first MUA host, which trusts the authority of the world, and a
+    /// resolver that queries from that host.
     ///
     /// # Errors
     /// The world declares no MUA.

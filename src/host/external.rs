@@ -34,7 +34,9 @@ impl ExternalMtas {
         lock(&self.ports).clone()
     }
 
-    /// Connects an external MTA with the world: binds its local ports, and forwards its host's port 25 to it.
+    /// Connects an external MTA with the world: forwards each of its local ports to the host that it leads to, and port
+    /// 25 of its own host to the MTA, until the tasks of the host stop. A host that does not exist or has no address of
+    /// the same family gets no port.
     pub(super) async fn start(
         &self,
         env: &Environment,
@@ -82,7 +84,7 @@ impl ExternalMtas {
     }
 }
 
-/// Forwards port 25 of the host to an external server until the tasks of the host stop.
+/// Forwards port 25 at all addresses of the host to an external server until the tasks of the host stop.
 fn register(env: &Environment, host: &Host, server: SocketAddr, tasks: &HostTasks) {
     let addresses = host.addresses.iter().map(|ip| SocketAddr::new(*ip, port::SMTP));
     let registered: Vec<_> = addresses.map(|address| env.net.register_external(address, server)).collect();

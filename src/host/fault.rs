@@ -196,6 +196,7 @@ pub enum Certificate {
     WrongName,
 }
 
+/// The default probability of a fault of replies: 1.
 fn always() -> f64 {
     1.0
 }
@@ -224,7 +225,7 @@ pub(super) enum UndoStep {
 pub const OUTSIDE: &str = "outside";
 
 impl Fault {
-    /// The two ends of a fault of a link: hosts, or [`OUTSIDE`].
+    /// The two ends of a fault of a link: hosts, or [`OUTSIDE`]; `None` for other faults.
     pub fn ends(&self) -> Option<&[String; 2]> {
         match self {
             Self::Cut { between, .. }

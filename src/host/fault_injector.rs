@@ -118,12 +118,12 @@ impl FaultInjector {
         }
     }
 
-    /// Notifies the subscribers of [`Self::changes`] that the list of active faults is another one.
+    /// Notifies the subscribers of [`Self::changes`] that a fault began or ended, or a host was turned on or off.
     pub(super) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// The channel to subscribe to, with the number of changes of the list of active faults so far.
+    /// The channel to subscribe to, with the number of calls of [`Self::changed`] so far.
     pub(super) fn changes(&self) -> &watch::Sender<u64> {
         &self.changes
     }

@@ -40,7 +40,8 @@ impl HostTasks {
         });
     }
 
-    /// Spawns a server for a listener.
+    /// Spawns a server for a listener, with the default [`Limits`]. It ends when `stop` fires, and drops its
+    /// connections when `end` does.
     pub(super) fn serve(&self, listener: Listener, tls: Option<TlsAcceptor>, service: impl Service) {
         let config = ServerConfig { listener, tls, limits: Limits::default() };
         self.spawn(serve_until(config, service, self.stop.clone(), self.end.clone()));

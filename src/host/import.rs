@@ -36,8 +36,9 @@ impl std::ops::AddAssign for Imported {
     }
 }
 
-/// Imports the mail of a folder into the mailboxes of a world; `notes` is the file in the data folder that lists what
-/// was imported before.
+/// Imports the mail of a folder into the mailboxes of a world. The folder has a folder for each account, named by its
+/// address: a Maildir, or files for INBOX and a folder for each other mailbox. `notes` is the file in the data folder
+/// that lists what was imported before, which is left out; what is stored is added to it.
 ///
 /// # Errors
 /// A folder is not named by an address with a mailbox in this world, or something cannot be read or stored.
@@ -105,7 +106,8 @@ struct Batch {
 }
 
 impl Import<'_> {
-    /// Imports a file or a folder into a mailbox and those below it.
+    /// Imports a file or a folder into the mailbox `base` and those below it, in batches. What is noted, or was stored
+    /// before, is only counted as known. An empty folder imports nothing; an empty message is an error.
     async fn files(&mut self, account: &str, base: &str, path: &Path) -> Result<(), Error> {
         let files = match read_mail_files(path) {
             Ok(files) => files,
@@ -208,6 +210,7 @@ fn hash(message: &[u8]) -> Hash {
 /// What is noted of a message.
 type Key = blake3::Hash;
 
+/// What is noted of this message in this mailbox: the hash of account, mailbox and bytes.
 fn key(account: &str, mailbox: &str, message: &[u8]) -> Key {
     let mut hash = blake3::Hasher::new();
     for part in [account.as_bytes(), b"\0", mailbox.as_bytes(), b"\0", message] {

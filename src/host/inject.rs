@@ -89,7 +89,8 @@ impl RunningWorld {
         }
     }
 
-    /// Clears a fault of [`RunningWorld::inject`].
+    /// Clears a fault of [`RunningWorld::inject`]. A host that it kept off is turned on, unless something else keeps it
+    /// off.
     ///
     /// # Errors
     /// A host cannot be started again; the fault keeps it off.
@@ -156,7 +157,8 @@ impl RunningWorld {
         self.faults.active().values().map(|(active, _)| active.clone()).collect()
     }
 
-    /// How often [`RunningWorld::active_faults`] has changed, and each change from now on.
+    /// How often [`RunningWorld::begin_fault`] and [`RunningWorld::end_fault`] changed the active faults, or a host was
+    /// turned on or off, and each such change from now on.
     pub fn fault_changes(&self) -> watch::Receiver<u64> {
         self.faults.changes().subscribe()
     }
@@ -184,7 +186,8 @@ impl RunningWorld {
         }
     }
 
-    /// Checks that programs outside reach the host through a public port.
+    /// Checks that a fault of a link to [`OUTSIDE`] has an effect: programs outside reach the host through its own
+    /// public port, or, unless the fault refuses connections, through that of another host. The error is one line.
     fn validate_outside(&self, fault: &Fault) -> Result<(), String> {
         let Some(host) = fault.hosts().first().copied() else { return Ok(()) };
         let owners: Vec<_> = self.ports.hosts().map(ToString::to_string).collect();
@@ -228,7 +231,8 @@ impl RunningWorld {
         mtas.any(|(mta, settings)| &*mta.name == host && !matches!(settings.engine, Engine::Postroad))
     }
 
-    /// The fault for what a server presents instead of its certificate.
+    /// The fault for what a server presents instead of its certificate: nothing, or one that the authority of the world
+    /// issues here.
     fn tls_fault(&self, host: &str, certificate: Certificate) -> TlsFault {
         let authority = &self.env.authority;
         let other = match certificate {
@@ -263,6 +267,7 @@ impl RunningWorld {
         self.mtas.values().for_each(|mta| mta.forget_names(domain));
     }
 
+    /// Injects a fault into the disk of a host, and returns the step that clears it.
     fn inject_disk_fault(&self, host: &str, fault: DiskFault) -> Vec<UndoStep> {
         vec![UndoStep::DiskFault(host.to_owned(), self.faults.disk(host).inject(fault))]
     }
@@ -272,6 +277,8 @@ impl RunningWorld {
         self.env.world.hosts.get(host).map(|host| host.addresses.clone()).unwrap_or_default()
     }
 
+    /// Injects a reply at this point of the sessions of a host, for addresses with this ending, and returns the step
+    /// that clears it. It is given with this probability, from 0 to 1.
     fn inject_reply_fault(
         &self,
         host: &str,

@@ -93,7 +93,7 @@ impl PortOffset {
     }
 }
 
-/// A port of the world file, moved; port 0 stays 0.
+/// A port of the world file, moved by the offset; port 0 stays 0. An error above 65535.
 fn add(port: u16, offset: u16) -> Result<u16, Error> {
     if port == 0 { Ok(0) } else { port.checked_add(offset).ok_or(Error::ExternalOffset { port, offset }) }
 }
@@ -113,7 +113,8 @@ impl BoundPorts {
         Self { requested, bound: BTreeMap::new(), of_hosts: BTreeMap::new() }
     }
 
-    /// Reserves the public port of a service for a host, if one is requested. The host listens there whenever it is on.
+    /// Reserves the public port of a service for a host, also for UDP if it is DNS, and notes where; does nothing if
+    /// none is requested. The host listens there whenever it is on.
     ///
     /// # Errors
     /// The port is taken or may not be used.
@@ -130,7 +131,7 @@ impl BoundPorts {
         Ok(())
     }
 
-    /// The public ports of a host.
+    /// The public ports of a host; none if there is no such host.
     pub(super) fn of_host(&self, host: &str) -> impl Iterator<Item = (Service, &PublicPort)> {
         self.of_hosts.get(host).into_iter().flatten().map(|(service, port)| (*service, port))
     }
@@ -140,7 +141,7 @@ impl BoundPorts {
         self.of_hosts.keys()
     }
 
-    /// Binds the public port of a service; `None` if none is requested.
+    /// Binds the public port of a service, and notes where; `None` if none is requested.
     ///
     /// # Errors
     /// The port is taken or may not be used.
@@ -152,7 +153,7 @@ impl BoundPorts {
         Ok(Some(listener))
     }
 
-    /// Binds the public port of a service for TCP and UDP; `None` if none is requested.
+    /// Binds the public port of a service for TCP and UDP, and notes where; `None` if none is requested.
     ///
     /// # Errors
     /// The port is taken or may not be used.

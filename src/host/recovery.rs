@@ -19,8 +19,9 @@ const PAGE_MESSAGES: usize = 500;
 /// What came so long before the newest stored event has its events.
 const UNSTORED: Duration = Duration::from_secs(60);
 
-/// Records events of messages that the event log does not know, before its events are stored by a task. Does nothing
-/// for an event log without a store.
+/// Compares the queues of these MTAs and all mailboxes with the event log, and records the events that it lacks: of
+/// messages found there, and of those that are gone from a queue. The log is expected to know what was found there more
+/// than 60 s before its newest stored event. Does nothing for an event log without a store.
 ///
 /// # Errors
 /// The store cannot be read, or has no room.
@@ -38,8 +39,8 @@ pub(super) async fn recover(env: &Environment, mtas: &BTreeMap<HostName, Mta>) -
     recover_lost(env, mtas, &waiting).await
 }
 
-/// Adds the messages in a queue to `waiting`, and records those that arrived from `since` on and of which the event log
-/// does not know that they are there.
+/// Adds the messages in a queue to `waiting`, page by page, and records those that arrived from `since` on and of which
+/// the event log does not know that they are there. Messages without an id are left out.
 async fn recover_queue(
     env: &Environment,
     mta: &Mta,
@@ -113,7 +114,7 @@ async fn recover_mailboxes(env: &Environment, since: Timestamp) -> Result<(), st
 }
 
 /// Records the delivery of a message at the time when it was saved, and before it that the message was found, if its
-/// journey is not known.
+/// journey is not known. Does nothing if the world has no such domain.
 fn found_in_mailbox(
     env: &Environment,
     journey: JourneyId,
@@ -134,6 +135,7 @@ fn found_in_mailbox(
     emitter.report_at(saved, journey, None, EventKind::Delivered { recipient, account: key, mailbox, uid }, None);
 }
 
+/// The event that a message with this sender was found for this recipient.
 fn found(reverse_path: ReversePath, recipient: Address) -> EventKind {
     EventKind::Found { reverse_path, recipients: vec![recipient] }
 }

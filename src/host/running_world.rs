@@ -98,12 +98,13 @@ impl RunningWorld {
         Ok(())
     }
 
+    /// What a host needs to start.
     fn context(&self) -> Context<'_> {
         let Self { env, mtas, mdas, faults, external, ports, .. } = self;
         Context { env, faults, mtas, mdas, external, ports }
     }
 
-    /// The public ports of a host, and where each is bound.
+    /// The public ports of a host, and where each is bound; empty if it has none.
     pub fn public_ports_of(&self, host: &str) -> BTreeMap<Service, SocketAddr> {
         self.ports.of_host(host).map(|(service, port)| (service, port.address())).collect()
     }
@@ -150,7 +151,8 @@ impl RunningWorld {
         self.public.serve(listener, tls, handler);
     }
 
-    /// Turns a host on; its MTA resumes its queue. Does nothing if the host is on already, or does not exist.
+    /// Turns a host on, unless a fault keeps it off; its MTA resumes its queue. The history of faults notes that it is
+    /// no longer turned off. Does nothing if the host is on already, or does not exist.
     ///
     /// # Errors
     /// A fault keeps the host off, it does not run in this process, or a port of it is taken.
@@ -167,8 +169,8 @@ impl RunningWorld {
         }
     }
 
-    /// Turns a host off: it closes its connections and cannot be reached until it is turned on again. What it has
-    /// stored is kept.
+    /// Turns a host off and waits for its tasks: it closes its connections and cannot be reached until it is turned on
+    /// again. What it has stored is kept. The history of faults notes it.
     pub async fn turn_off(&self, host: &str) {
         self.hold_off(host, Hold::Operator).await;
         let fault = Fault::Off { host: host.to_owned(), startup: Duration::ZERO };
@@ -176,13 +178,14 @@ impl RunningWorld {
         self.faults.changed();
     }
 
-    /// Kills a host: all its tasks are dropped where they are, and what was not committed is lost. A simulated disk loses
-    /// what was not synced, too. The host stays off until it is turned on.
+    /// Kills a host: all its tasks are dropped where they are, and what was not committed is lost. A simulated disk
+    /// loses what was not synced, too. The host stays off until it is turned on. The history of faults does not note
+    /// it.
     pub async fn kill_host(&self, host: &str) {
         self.kill(host, Hold::Operator).await;
     }
 
-    /// Whether a host is on.
+    /// Whether a host is on; `false` for one that does not exist.
     pub fn is_on(&self, host: &str) -> bool {
         self.hosts.get(host).is_some_and(|state| state.power().tasks.is_some())
     }
@@ -246,7 +249,8 @@ impl RunningWorld {
         self.saver.shut_down().await;
     }
 
-    /// Starts to stop the world, without waiting.
+    /// Starts to stop the world, without waiting: fires the stops of all hosts, of the tasks of no host, and of the
+    /// task that stores events.
     pub fn request_stop(&self) {
         self.public.stop.cancel();
         self.hosts.tasks().iter().for_each(|tasks| tasks.stop.cancel());

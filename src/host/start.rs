@@ -31,7 +31,8 @@ pub(super) struct Context<'a> {
     pub(super) ports: &'a BoundPorts,
 }
 
-/// The memory for uploads under way in this process.
+/// A budget of memory for uploads under way in this process, made for the largest message that an MTA or MDA of the
+/// world accepts.
 pub(super) fn uploads(world: &world::World) -> UploadBudget {
     let limits = world.mtas().map(|(_, mta)| mta.size_max).chain(world.mdas().map(|(_, mda)| mda.size_max));
     UploadBudget::for_messages_of(limits.max().unwrap_or_default())
@@ -109,7 +110,8 @@ pub(super) fn sync_maildirs(context: &Context<'_>, mailboxes: &Mailboxes, tasks:
     }
 }
 
-/// Starts one host according to its role.
+/// Starts one host according to its role: its servers and its queue, as tasks of `tasks`. Does nothing for a MUA, and
+/// for an MTA or MDA that this process does not have.
 pub(super) async fn host(context: &Context<'_>, host: &Host, tasks: &HostTasks) -> Result<(), Error> {
     let Context { env, external: external_mtas, mtas, mdas, .. } = context;
     let starting = Starting { context, host, tasks };
@@ -213,7 +215,8 @@ impl Starting<'_> {
         Ok(())
     }
 
-    /// The MTAs that may take a message behind a public port.
+    /// The first address and the injected replies of each MTA of this process, which may take a message behind a public
+    /// port.
     fn mtas_seen_from_outside(&self) -> BTreeMap<HostName, PublicHost> {
         let seen = |name: &HostName| {
             let address = *self.context.env.world.hosts.get(name)?.addresses.first()?;
@@ -222,6 +225,7 @@ impl Starting<'_> {
         self.context.mtas.keys().filter_map(seen).collect()
     }
 
+    /// Serves a public port of the host with this handler; `tls` is for TLS from the start.
     fn listen_public(
         &self,
         service: Service,
@@ -234,6 +238,7 @@ impl Starting<'_> {
         Ok(())
     }
 
+    /// Serves a port at each address of the host with this service; `tls` is for TLS from the start.
     async fn listen(&self, port: u16, tls: Option<TlsAcceptor>, service: impl net::Service) -> Result<(), Error> {
         let listeners = self.context.env.interface(self.host).listen(port).await.map_err(|why| self.failed(why))?;
         for listener in listeners {
@@ -247,8 +252,9 @@ impl Starting<'_> {
     }
 }
 
-/// The host that each public port belongs to: the entry for SMTP; for POP3 and IMAP the MDA of its domain, or else the first
-/// one; the first name server for DNS. Any user of the world can log in at any of them.
+/// The hosts of this process that public ports belong to, with the services of each: the world's entry for SMTP; for
+/// POP3 and IMAP the MDA of its domain, or else the first one; the first name server for DNS. Any user of the world can
+/// log in at any of them.
 pub(super) fn owners<'a>(
     env: &'a Environment,
     mtas: &BTreeMap<HostName, Mta>,

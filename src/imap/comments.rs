@@ -1,7 +1,8 @@
 //! Comments in the values of header fields. RFC 5322 §3.2.2.
 
-/// The text with a space for each comment. Comments nest, and a backslash escapes the character after it; one that is
-/// not closed extends to the end. Quoted strings are kept as they are.
+/// Returns the text with a space for each `(`, and without the comments, which nest; a backslash in one escapes the
+/// next character. A comment that is not closed extends to the end; a `)` without `(` is dropped. Quoted strings are
+/// kept as they are.
 pub(super) fn without_comments(text: &str) -> String {
     let (mut kept, mut depth, mut is_quoted) = (String::with_capacity(text.len()), 0_usize, false);
     let mut chars = text.chars();

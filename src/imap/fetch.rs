@@ -55,7 +55,8 @@ pub enum Item {
 }
 
 impl Item {
-    /// Whether it sets `\Seen`. RFC 9051 §6.4.5.
+    /// Returns whether it sets `\Seen`: `BODY[...]` and `BINARY[...]` without `PEEK`, `RFC822` and `RFC822.TEXT`.
+    /// RFC 9051 §6.4.5.
     pub fn sets_seen(&self) -> bool {
         matches!(self, Self::Body { peek: false, .. } | Self::Binary { peek: false, .. })
     }
@@ -98,13 +99,14 @@ impl Item {
         }
     }
 
-    /// The names as [`Item::field_names`] has them, if [`is_listed_field`] holds for all of them, so that the kept
-    /// header has these fields; `None` if not.
+    /// Returns the names in `BODY[HEADER.FIELDS (...)]` of the message itself, if [`is_listed_field`] holds for all of
+    /// them, so that the kept header has these fields; `None` if not, and for all other items.
     pub fn listed_fields(&self) -> Option<&[String]> {
         self.field_names().filter(|names| names.iter().all(|name| is_listed_field(name)))
     }
 
-    /// Whether it needs the bytes of the message, or at least those of its header.
+    /// Returns whether it needs the bytes of the message, or at least those of its header: `BODY[...]`, `BINARY`,
+    /// `BINARY.SIZE`, `RFC822`, `RFC822.HEADER` and `RFC822.TEXT`.
     pub fn needs_message(&self) -> bool {
         matches!(self, Self::Body { .. } | Self::Binary { .. } | Self::BinarySize(_))
     }

@@ -56,7 +56,8 @@ pub struct KeptHeader<T> {
     pub is_whole: bool,
 }
 
-/// Whether the fields of this name, in any case, are kept of every message, also of small ones.
+/// Returns whether the fields of this name, in any case, are kept of every message, also of small ones: the name is one
+/// of a fixed list, such as `subject` and `message-id`, or begins with `list-`.
 pub fn is_listed_field(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     NAMES.binary_search(&name.as_str()).is_ok() || name.starts_with(PREFIX)

@@ -47,7 +47,9 @@ pub enum Depth {
 }
 
 impl Depth {
-    /// Whether a request for `requested` includes `entry`. RFC 5464 §3.2: names are case-insensitive.
+    /// Returns whether a request for `requested` at this depth includes `entry`: always `requested` itself, with
+    /// `Children` also what is one level below it, with `All` everything below it. Names are case-insensitive
+    /// (RFC 5464 §3.2).
     ///
     /// ```
     /// use postroad::imap::Depth;
@@ -67,7 +69,9 @@ impl Depth {
     }
 }
 
-/// Why an entry name is invalid; `None` when it is valid. RFC 5464 §3.2.
+/// Returns why an entry name is invalid, as text for the reply; `None` when it is valid: printable ASCII without `*`
+/// and `%`, at most `MAX_ENTRY_BYTES` long, with `/private` or `/shared` in any case as its first part, no empty part,
+/// and no slash at the end. A lone `/private` or `/shared` is valid. RFC 5464 §3.2.
 pub(super) fn invalid_entry(entry: &str) -> Option<&'static str> {
     let scope = entry.split('/').nth(1).unwrap_or_default();
     if entry.bytes().any(|byte| !(b' '..=b'~').contains(&byte) || matches!(byte, b'*' | b'%')) {
@@ -87,7 +91,8 @@ pub(super) fn invalid_entry(entry: &str) -> Option<&'static str> {
 const MAX_ENTRY_BYTES: usize = 255;
 
 impl ResponseBuffer {
-    /// `METADATA` with the names of entries that another session changed. RFC 5464 §4.4.2.
+    /// Writes `METADATA` with only the names of entries, without values, which another session changed. RFC 5464
+    /// §4.4.2.
     pub fn annotated(&mut self, mailbox: &str, entries: &[String]) {
         self.text("* METADATA ").mailbox(mailbox);
         for entry in entries {
@@ -96,7 +101,8 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// `METADATA`, with at least one entry; the value `None` is sent as `NIL`. RFC 5464 §4.4.1.
+    /// Writes `METADATA` with entries and values, at least one; the value `None` is sent as `NIL`, one with NUL as a
+    /// literal8, others as a string. RFC 5464 §4.4.1.
     pub fn metadata(&mut self, mailbox: &str, values: &[(&str, Option<&[u8]>)]) {
         self.text("* METADATA ").mailbox(mailbox).text(" (");
         for (at, (entry, value)) in values.iter().enumerate() {

@@ -21,6 +21,7 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Returns the name on the wire: `STORAGE` or `MESSAGE`.
     fn name(self) -> &'static str {
         match self {
             Self::Storage => "STORAGE",
@@ -41,7 +42,7 @@ impl ResponseBuffer {
         self.text(")").end();
     }
 
-    /// `QUOTAROOT`: the root of a mailbox, if it has one. RFC 9208 §4.2.2.
+    /// Writes `QUOTAROOT` with the mailbox, and behind it its root if it has one. RFC 9208 §4.2.2.
     pub fn quota_root(&mut self, mailbox: &str, root: Option<&str>) {
         self.text("* QUOTAROOT ").mailbox(mailbox);
         if let Some(root) = root {

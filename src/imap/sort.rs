@@ -70,7 +70,8 @@ const FIXED_VALUES: usize = 6;
 const MAX_ID_BYTES: usize = 1_000;
 
 impl SortKeys {
-    /// The keys of a parsed message. Without References, the first id of In-Reply-To is the only reference.
+    /// Returns the keys of a parsed message. The references are those of the first References field with an id; without
+    /// one, the first id of In-Reply-To. Of more than `MAX_REFERENCES`, the first and the last ones are kept.
     pub(crate) fn of(text: &Text<'_>, structure: &Structure) -> Self {
         let envelope = &structure.envelope;
         let person = |list: &AddressList| {
@@ -104,7 +105,8 @@ impl SortKeys {
         }
     }
 
-    /// Compares by one key; always `Equal` for arrival, date and size, which the caller compares.
+    /// Compares the collated first From, To or Cc address, or the subject; always `Equal` for arrival, date and size,
+    /// which the caller compares.
     pub fn compare(&self, by: SortKey, other: &Self) -> Ordering {
         match by {
             SortKey::From => self.addresses[0].cmp(&other.addresses[0]),
@@ -115,7 +117,8 @@ impl SortKeys {
         }
     }
 
-    /// The stored form, without [`SortKeys::sent`]; each value ends in NUL, which none of them contains.
+    /// Returns the stored form, without [`SortKeys::sent`]: the From, To and Cc address, the subject, `R` for a reply,
+    /// the own id and the references; each value, also an empty one, ends in NUL, which none of them contains.
     pub fn to_bytes(&self) -> Vec<u8> {
         let [from, to, cc] = &self.addresses;
         let reply = if self.is_reply { "R" } else { "" };
@@ -124,7 +127,8 @@ impl SortKeys {
         values.flat_map(|value| [value, "\0"]).collect::<String>().into_bytes()
     }
 
-    /// Reads the stored form, to which `sent` is added; what is missing in it is empty.
+    /// Reads the stored form, and sets [`SortKeys::sent`] to `sent`; values that are missing are empty, and bytes that
+    /// are not UTF-8 become U+FFFD.
     pub fn from_bytes(bytes: &[u8], sent: Option<i64>) -> Self {
         let mut values = bytes.split(|byte| *byte == 0).map(|value| String::from_utf8_lossy(value).into_owned());
         let mut next = || values.next().unwrap_or_default();

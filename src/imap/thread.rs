@@ -52,7 +52,8 @@ pub struct Threads {
 const ROOT: usize = 0;
 
 impl Threads {
-    /// Threads the messages by this algorithm; threads, and the replies in them, are sorted by date.
+    /// Threads the messages by this algorithm. Threads, and the replies in them, are sorted by date, then number; by
+    /// subject, a thread has the date of its first message, and all others are replies to that.
     pub fn of(mut members: Vec<Member>, by: Threading) -> Self {
         members.sort_by_key(|member| (member.sent, member.number));
         let mut threads = Self { members, nodes: vec![Node::default()] };
@@ -63,8 +64,9 @@ impl Threads {
         threads
     }
 
-    /// Emits numbers and parentheses in the order of the response; the caller adds the spaces. A placeholder has no
-    /// number. RFC 5256 §4 (thread-data).
+    /// Emits numbers and parentheses in the order of the response; the caller adds the spaces. Each thread is in
+    /// parentheses, and each reply if there are several to one message; an only reply follows without. A placeholder
+    /// has no number. RFC 5256 §4 (thread-data).
     pub fn write(&self, mut emit: impl FnMut(ThreadToken)) {
         let mut stack: Vec<Step> = self.nodes[ROOT].children.iter().rev().map(|node| Step::Thread(*node)).collect();
         while let Some(step) = stack.pop() {
@@ -108,8 +110,8 @@ impl Threads {
         }
     }
 
-    /// Links each message to the first one with its subject, or to the root if it is the first. RFC 5256 §3
-    /// (ORDEREDSUBJECT).
+    /// Links each message to the first one with its subject, also with an empty one, or to the root if it is the first.
+    /// RFC 5256 §3 (ORDEREDSUBJECT).
     fn by_subject(&mut self) {
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
         for member in 0..self.members.len() {
@@ -119,7 +121,8 @@ impl Threads {
         }
     }
 
-    /// RFC 5256 §3 (REFERENCES), steps 1 to 6.
+    /// Builds the threads by RFC 5256 §3 (REFERENCES), steps 1 to 6: links by references, puts nodes without a parent
+    /// below the root, prunes placeholders, sorts, merges threads of one subject, and sorts again.
     fn by_references(&mut self) {
         self.link_references();
         for node in 1..self.nodes.len() {
@@ -133,7 +136,9 @@ impl Threads {
         self.sort();
     }
 
-    /// Step 1: links messages by their references, which are taken out of the members. Threads have no parent yet.
+    /// Step 1: adds a node for each message, and a placeholder for each id that none of them has, and links each to the
+    /// reference before it, unless that closes a loop. Takes the references out of the members; threads have no parent
+    /// yet.
     fn link_references(&mut self) {
         let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
         // Messages first, so that every id that exists maps to its message.
@@ -170,7 +175,7 @@ impl Threads {
         }
     }
 
-    /// Whether `one` is `other` or an ancestor of it.
+    /// Returns whether `one` is `other` or an ancestor of it.
     fn is_ancestor(&self, one: usize, other: usize) -> bool {
         if one == other {
             return true;
@@ -186,7 +191,7 @@ impl Threads {
         false
     }
 
-    /// All nodes below the root, parents before children.
+    /// Returns all nodes below the root, without the root, parents before children.
     fn top_down(&self) -> Vec<usize> {
         let mut order = self.nodes[ROOT].children.clone();
         let mut at = 0;
@@ -197,7 +202,8 @@ impl Threads {
         order
     }
 
-    /// Step 3: removes placeholders, except those that hold the top of a thread together.
+    /// Step 3: removes placeholders, except those directly below the root with two or more children; the children of a
+    /// removed one move to its parent.
     fn prune(&mut self) {
         for node in self.top_down().into_iter().rev().chain([ROOT]) {
             for child in std::mem::take(&mut self.nodes[node].children) {
@@ -212,7 +218,8 @@ impl Threads {
         }
     }
 
-    /// Steps 4 and 6: sorts by date; a placeholder counts as its first child.
+    /// Steps 4 and 6: sorts the children of every node, and of the root, by date, then number; a placeholder counts as
+    /// its first child.
     fn sort(&mut self) {
         let mut dates = vec![(i64::MAX, u32::MAX); self.nodes.len()];
         let order = self.top_down();
@@ -240,7 +247,9 @@ impl Threads {
         })
     }
 
-    /// Step 5: merges threads with the same subject.
+    /// Step 5: merges threads with the same subject, unless it is empty. The children of a placeholder move to another
+    /// placeholder; a thread becomes a child of a placeholder, and a reply of a message that is none; any other two get
+    /// a new placeholder as their parent.
     fn merge_subjects(&mut self) {
         let roots = self.nodes[ROOT].children.clone();
         let mut first: BTreeMap<String, usize> = BTreeMap::new();

@@ -141,8 +141,8 @@ impl AttemptDetails {
         ]
     }
 
-    /// Adds the durations of the phases of a further connection, for the recipients beyond the limit of the first; the
-    /// wait and the lookups stay those of the first.
+    /// Adds the durations of the phases of a further connection, for the recipients beyond the limit of the first; all
+    /// else stays as it is for the first: the time, the address, the wait and the lookups.
     pub fn add(&mut self, rest: &Self) {
         self.dns_ms += rest.dns_ms;
         self.connect_ms += rest.connect_ms;
@@ -153,7 +153,7 @@ impl AttemptDetails {
         self.reply_ms += rest.reply_ms;
     }
 
-    /// Approximate memory use.
+    /// Approximate memory use in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         let text =
             |lookup: &Lookup| lookup.name.len() + lookup.answers.iter().map(|answer| answer.len() + 24).sum::<usize>();

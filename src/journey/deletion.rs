@@ -15,7 +15,8 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Remembers a deleted journey; beyond [`sqlite::MAX_DELETED`], the oldest is forgotten.
+    /// Remembers a deleted journey, as the newest unless it is known; beyond [`sqlite::MAX_DELETED`], forgets the
+    /// oldest.
     pub(super) fn insert(&mut self, journey: JourneyId) {
         if self.ids.insert(journey) {
             self.order.push_back(journey);
@@ -43,7 +44,8 @@ pub struct DeletedJourneys {
 }
 
 impl DeletedJourneys {
-    /// Deletes the journey of a message in the commit that deletes the message.
+    /// Deletes the journey of a message in the commit that deletes the message, and adds it to these: the store removes
+    /// it now if it is settled there, otherwise once it is, and remembers that.
     ///
     /// # Errors
     /// The tables cannot be written.
@@ -66,8 +68,9 @@ impl DeletedJourneys {
 }
 
 impl EventLog {
-    /// Removes from memory what commits deleted; what is not settled yet, once it is. Those that are settled by events
-    /// that the store does not have yet are removed from the store in a commit of its own.
+    /// Removes these journeys from memory, after the commits that deleted them; those that are not settled yet, once
+    /// they are. Journeys that are settled in memory but not in the store, which lacks the last events, are removed
+    /// from the store here, in a commit of its own. Without a store, only memory changes.
     ///
     /// # Errors
     /// Journeys that were settled after the last save could not be removed; the next save does it.
@@ -88,7 +91,8 @@ impl EventLog {
         Ok(())
     }
 
-    /// Deletes journeys, in one commit: those that are not settled yet go once they are.
+    /// Deletes journeys from the store, in one commit, and from memory: those that are not settled yet go once they
+    /// are.
     ///
     /// # Errors
     /// That could not be stored, and nothing changed.
@@ -110,7 +114,7 @@ impl EventLog {
     }
 
     /// Up to `limit` stored journeys that are settled and have a number above `after`, oldest first, with their
-    /// numbers. None for a log without a store.
+    /// numbers. Those whose state cannot be read are left out. None for a log without a store.
     ///
     /// # Errors
     /// The store cannot be read.

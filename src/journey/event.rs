@@ -43,7 +43,7 @@ impl Event {
         self.memory_bytes() + if self.kind.begins() { INDEX_BYTES } else { 0 }
     }
 
-    /// Approximate memory use.
+    /// Approximate memory use in bytes, with its transcript.
     pub(super) fn memory_bytes(&self) -> usize {
         let attempt = self.kind.attempt().map_or(0, AttemptDetails::memory_bytes);
         size_of::<Self>() + 256 + attempt + self.transcript.as_ref().map_or(0, |transcript| transcript.memory_bytes())
@@ -248,7 +248,8 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Whether a host has the message from then on, whatever was known of it before.
+    /// Whether the event says by itself that a host has the message from then on: it was received, created as a report,
+    /// or found at a start.
     pub(super) fn begins(&self) -> bool {
         matches!(self, Self::Received { .. } | Self::Reported { .. } | Self::Found { .. })
     }

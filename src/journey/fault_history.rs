@@ -35,7 +35,8 @@ pub struct FaultRecord {
 pub(super) struct FaultHistory(VecDeque<FaultRecord>);
 
 impl FaultHistory {
-    /// The faults of a store. Those that lasted when its last process ended, at `ended`, ended with it.
+    /// Reads the faults of a store. Those without an end get `ended`, the time at which the last process ended, or
+    /// their beginning if that is later; this is not stored.
     pub(super) fn stored(store: &Store, ended: Timestamp) -> Result<Self, store::Error> {
         let mut records = store.read(sqlite::faults)?;
         for record in &mut records {
@@ -44,14 +45,15 @@ impl FaultHistory {
         Ok(Self(records))
     }
 
+    /// The fault with this number; `None` if there is none, or it was forgotten.
     fn record(&mut self, number: u64) -> Option<&mut FaultRecord> {
         self.0.iter_mut().find(|record| record.number == number)
     }
 }
 
 impl EventLog {
-    /// Records and stores that a fault begins, given as JSON; returns its number, for [`EventLog::fault_ended`]. Beyond
-    /// a thousand, the oldest is forgotten.
+    /// Records and stores that a fault begins now, given as JSON; returns its number, for [`EventLog::fault_ended`].
+    /// Beyond a thousand, the oldest is forgotten. That it cannot be stored is only logged.
     pub async fn fault_began(&self, title: String, fault: Value) -> u64 {
         let record = {
             let FaultHistory(records) = &mut *lock(&self.0.faults);
@@ -66,7 +68,8 @@ impl EventLog {
         number
     }
 
-    /// Records and stores that the fault with this number ends. Does nothing if there is none.
+    /// Records and stores that the fault with this number ends now, in the place of an earlier end. Does nothing if
+    /// there is none. That it cannot be stored is only logged.
     pub async fn fault_ended(&self, number: u64) {
         let record = {
             let mut history = lock(&self.0.faults);

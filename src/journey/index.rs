@@ -47,8 +47,9 @@ struct Entry {
 }
 
 impl JourneyIndex {
-    /// Adds the newest event to its journey, at its place by time. `may_be_stored`: if the journey is new here, the
-    /// store may have earlier events of it. A deleted journey that is settled by the event is dropped.
+    /// Adds the newest event to its journey, at its place by time; a new journey gets the number of the event, and is
+    /// unresolved if `may_be_stored`, since the store may have earlier events of it. A deleted journey that is settled
+    /// by the event is dropped.
     pub(super) fn add(&mut self, event: &Arc<Event>, may_be_stored: bool) {
         let entry = self.entries.entry(event.journey).or_insert_with(|| {
             self.by_number.insert(event.seq, event.journey);
@@ -73,7 +74,8 @@ impl JourneyIndex {
         self.drop_deleted(event.journey);
     }
 
-    /// Notes that the message of a journey was deleted: it goes now, or once it is settled. Returns whether it went now.
+    /// Remembers that the message of a journey was deleted, and drops the journey if it is settled; otherwise, it goes
+    /// once it is. Returns whether it was dropped now; `false` also if it is not in memory, or unresolved.
     pub(super) fn delete(&mut self, journey: JourneyId) -> bool {
         self.deleted.insert(journey);
         self.drop_deleted(journey)
@@ -103,8 +105,8 @@ impl JourneyIndex {
         }
     }
 
-    /// Drops an event that is no longer in memory, but keeps what it made of its journey; with its last event, the
-    /// journey is dropped.
+    /// Removes an event that leaves the memory from its journey, whose state keeps what it made of it; with its last
+    /// event, the journey is dropped.
     pub(super) fn remove(&mut self, event: &Event) {
         let Some(entry) = self.entries.get_mut(&event.journey) else { return };
         entry.events.retain(|known| known.seq != event.seq);
@@ -119,12 +121,13 @@ impl JourneyIndex {
         self.unresolved.iter().copied().collect()
     }
 
-    /// Whether the store knows no more of a journey.
+    /// Whether the store need not be asked for earlier events of a journey; `true` also for one that is not in memory.
     pub(super) fn is_resolved(&self, journey: JourneyId) -> bool {
         !self.unresolved.contains(&journey)
     }
 
-    /// Notes what the store knows of an unresolved journey: its number and state; `None` if it has nothing.
+    /// Takes the number and state that the store has of an unresolved journey, `None` if it has nothing; the journey is
+    /// resolved then, and dropped if it is deleted and settled. Does nothing for one that is not unresolved.
     pub(super) fn resolve(&mut self, journey: JourneyId, stored: Option<(u64, JourneyState)>) {
         if !self.unresolved.remove(&journey) {
             return;
@@ -151,12 +154,12 @@ impl JourneyIndex {
         set(&mut self.open, number, !entry.state.is_settled());
     }
 
-    /// What is known of a journey, with its number.
+    /// What is known of a journey, with its number; `None` if none of its events is in memory.
     pub(super) fn state(&self, journey: JourneyId) -> Option<(u64, &JourneyState)> {
         self.entries.get(&journey).map(|entry| (entry.number, &entry.state))
     }
 
-    /// A journey with those of its events that are in memory.
+    /// A journey with those of its events that are in memory; `None` if none is.
     pub(super) fn journey(&self, journey: JourneyId) -> Option<Journey> {
         let entry = self.entries.get(&journey)?;
         Some(Journey { state: entry.state.clone(), events: entry.events.clone() })
@@ -206,7 +209,8 @@ impl JourneyIndex {
 }
 
 impl Entry {
-    /// Whether it is known how the message came to a host, so that these are not only late events.
+    /// Whether there are earlier events, or one by which a host got the message, so that these are not only late
+    /// events.
     fn begins(&self) -> bool {
         0 < self.base.event_count || self.events.iter().any(|event| event.kind.begins())
     }

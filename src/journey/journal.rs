@@ -44,8 +44,10 @@ pub struct JourneyPage {
 }
 
 impl EventLog {
-    /// An event log whose events are stored, in a store that has [`SCHEMA`](super::SCHEMA); up to `capacity` of them are in
-    /// memory, too. They are stored while [`EventLog::save`] runs.
+    /// An event log whose events are stored, in a store that has [`SCHEMA`](super::SCHEMA); up to `capacity` of them
+    /// are in memory, too. They are stored while [`EventLog::save`] runs, and have numbers above all that the store
+    /// has. If `transcripts`, transcripts and conversations are recorded. Faults that lasted have ended with the last
+    /// process.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -67,8 +69,9 @@ impl EventLog {
         Ok(event_log)
     }
 
-    /// Stores events, as they come, until `stop`; then the rest. Failures are logged, and retried until `stop`. Does
-    /// nothing for a log without a store.
+    /// Stores events until `stop`, in batches that wait 200 ms for more or until a quarter of the capacity is not
+    /// stored; then the rest. Failures are logged, and retried after a second until `stop`. Does nothing for a log
+    /// without a store.
     pub async fn save(self, stop: Stop) {
         let Some(store) = self.0.store.clone() else { return };
         let wait = async |duration| stop.run_until_cancelled(sleep(duration)).await;
@@ -96,7 +99,8 @@ impl EventLog {
         self.save_up_to(store, u64::MAX).await
     }
 
-    /// Stores events up to this number, and those of the same batches.
+    /// Stores events, batch by batch, until those up to the number `last` or all are stored; the last batch may go
+    /// beyond it. Ends at the first error.
     async fn save_up_to(&self, store: &Store, last: u64) -> Result<(), store::Error> {
         while {
             let state = self.state();
@@ -107,12 +111,12 @@ impl EventLog {
         Ok(())
     }
 
-    /// Whether events are stored.
+    /// Whether the log has a store.
     pub fn is_stored(&self) -> bool {
         self.0.store.is_some()
     }
 
-    /// The time of the newest stored event; `None` if there is none, or the log has no store.
+    /// The time of the stored event with the highest number; `None` if there is none, or the log has no store.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -130,7 +134,8 @@ impl EventLog {
         store.read(|connection| sqlite::reader_position(connection, name))
     }
 
-    /// Stores the number of the last event that a reader has. Does nothing for a log without a store.
+    /// Stores `position`, the number of the last event that the reader of this name has, in the place of the one
+    /// before. Does nothing for a log without a store.
     ///
     /// # Errors
     /// It could not be stored.
@@ -140,8 +145,9 @@ impl EventLog {
         store.write_batched(move |transaction| sqlite::set_reader_position(transaction, &name, position)).await
     }
 
-    /// Stores one batch of the oldest events that are not stored yet. Beyond [`MAX_JOURNEYS`], the same commit removes
-    /// some of the oldest journeys.
+    /// Stores one batch of the oldest events that are not stored yet, and takes into the index what the store knew of
+    /// their journeys. Beyond [`MAX_JOURNEYS`], the same commit removes some of the oldest settled journeys; beyond
+    /// twice as many, also open ones. Events that left the memory before they were stored are lost, which is logged.
     async fn save_batch(&self, store: &Store) -> Result<(), store::Error> {
         let (saved, count, first) = {
             let state = self.state();
@@ -173,9 +179,9 @@ impl EventLog {
         Ok(())
     }
 
-    /// The events after number `seq`, as many as have this size together, and at least one if there is one; and how
-    /// many were dropped that would come before them. If some were, no events are returned; those of a
-    /// store count as dropped if it cannot be read.
+    /// Returns the events after number `seq`, from store or memory, as many as have `max_bytes` together, at least one
+    /// if there is one; and how many were dropped that would come before them. If some were, no events are returned. If
+    /// the store cannot be read, which is logged, those that are not in memory count as dropped.
     pub(super) fn read_after(&self, seq: u64, max_bytes: usize) -> (Vec<Arc<Event>>, u64) {
         let first = self.state().first_seq();
         if seq + 1 < first
@@ -204,7 +210,8 @@ impl EventLog {
         (events, missed)
     }
 
-    /// Takes into the index what the store knows of journeys that go on in memory. A failure is logged.
+    /// Takes into the index what the store knows of all unresolved journeys, which are in memory with events that may
+    /// not be their first. A failure is logged. Does nothing for a log without a store.
     fn resolve(&self) {
         let Some(store) = &self.0.store else { return };
         let unresolved = self.state().index.unresolved();
@@ -225,6 +232,7 @@ impl EventLog {
         }
     }
 
+    /// What is stored of a journey; `None` if there is nothing, or the log has no store.
     fn find_stored(&self, journey: JourneyId) -> Result<Option<sqlite::Stored>, store::Error> {
         let Some(store) = &self.0.store else { return Ok(None) };
         store.read(|connection| sqlite::find(connection, journey))
@@ -244,8 +252,8 @@ impl EventLog {
         Ok(self.find_stored(journey)?.and_then(|stored| stored.state))
     }
 
-    /// A journey with its events, from memory and store: of very many, the newest. `None` if there is none; without a
-    /// store, only the events in memory.
+    /// A journey with its events, from memory and store: of very many, the newest. `None` if there is none. Without a
+    /// store, or if its stored state cannot be read, it has only the events in memory.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -326,7 +334,8 @@ fn numbered_state(stored: sqlite::Stored) -> Option<(u64, JourneyState)> {
     Some((stored.number, stored.state?))
 }
 
-/// A journey of its stored `state` and events, and those in memory that are newer, in the order in which they happened.
+/// A journey of its stored `state` and events, and those in memory that are newer, which are added to the state. The
+/// events are in the order of their times.
 fn merged(mut state: JourneyState, stored: Vec<Event>, newer: Option<Journey>) -> Journey {
     let last = state.last_seq;
     let mut events: Vec<_> = stored.into_iter().map(Arc::new).collect();

@@ -64,6 +64,7 @@ pub(super) struct LogState {
 }
 
 impl LogState {
+    /// The state of a log without events in memory, whose events up to the number `seq` were given out and are stored.
     fn starting_at(seq: u64) -> Self {
         Self {
             seq,
@@ -96,7 +97,8 @@ impl LogState {
 }
 
 impl EventLog {
-    /// An event log in memory that retains up to `capacity` events, with transcripts if requested.
+    /// An event log in memory that retains up to `capacity` events and 192 MiB. If `transcripts`, it keeps the
+    /// transcripts of events, and notes conversations.
     pub fn new(clock: Clock, capacity: usize, transcripts: bool) -> Self {
         Self::with(clock, (capacity, MAX_RETAINED_BYTES), transcripts, true, None, 0)
     }
@@ -107,11 +109,13 @@ impl EventLog {
         Self::with(clock, (usize::MAX, usize::MAX), false, false, None, 0)
     }
 
-    /// An event log over a store that has events up to the number `seq`.
+    /// An event log over a store; its events have numbers above `seq`, and all up to that count as stored.
     pub(super) fn over(store: Store, seq: u64, clock: Clock, capacity: usize, transcripts: bool) -> Self {
         Self::with(clock, (capacity, MAX_RETAINED_BYTES), transcripts, true, Some(store), seq)
     }
 
+    /// An empty event log with these limits; `capacity` is a number of events. Without an index, it knows no journeys.
+    /// The first event has the number `seq + 1`.
     fn with(
         clock: Clock,
         (capacity, max_bytes): (usize, usize),
@@ -164,14 +168,15 @@ impl EventLog {
         self.subscribe(self.last_seq())
     }
 
-    /// Drops the events up to number `seq` from memory.
+    /// Drops the events up to number `seq` from memory, with journeys that have no event left there.
     pub fn discard_through(&self, seq: u64) {
         let mut state = self.state();
         while state.first_seq() <= seq && state.drop_oldest() {}
     }
 
     /// Imports events of another process, with its name `source`; `instance` is a random number for each start of it.
-    /// The events get new numbers here. Those that were imported before are skipped, so a batch may be sent again.
+    /// The events get new numbers here, in their order. Those with numbers up to the last one that was imported from
+    /// this instance are skipped, so a batch may be sent again.
     pub fn import(&self, source: &str, instance: u64, events: impl IntoIterator<Item = Event>) {
         let mut state = self.state();
         let (known, last) = state.sources.get(source).copied().unwrap_or_default();
@@ -190,7 +195,7 @@ impl EventLog {
         self.0.transcripts
     }
 
-    /// Resolves when there is an event after number `seq`.
+    /// Resolves when there is an event with a number above `seq`; at once if there is one already.
     pub(super) async fn appended_after(&self, seq: u64) {
         // The log holds the sender, so this does not fail.
         let _ = self.0.newest.subscribe().wait_for(|newest| seq < *newest).await;
@@ -214,12 +219,13 @@ impl EventLog {
         state.seq - state.saved
     }
 
-    /// Notes that events up to number `seq` are stored.
+    /// Notifies those who wait in [`EventLog::saved_so_far`] that events up to number `seq` are stored.
     pub(super) fn set_saved(&self, seq: u64) {
         self.0.saved.send_replace(seq);
     }
 
-    /// Gives an event the next number, adds it, and drops the oldest events beyond the limits.
+    /// Gives an event the next number, adds it to memory and index, drops the oldest events beyond the limits, and
+    /// notifies the readers.
     fn append(&self, state: &mut LogState, mut event: Event) {
         state.seq += 1;
         event.seq = state.seq;
@@ -234,13 +240,15 @@ impl EventLog {
         self.0.newest.send_replace(state.seq);
     }
 
-    /// Whether the oldest event is to be dropped.
+    /// Whether the oldest event is to be dropped: there are more than `capacity`, or they take more than the most
+    /// bytes, which is less while the oldest is stored.
     fn is_over_limits(&self, state: &LogState) -> bool {
         let is_stored = state.first_seq() <= state.saved;
         let max_bytes = if is_stored { self.0.max_bytes.min(MAX_STORED_BYTES) } else { self.0.max_bytes };
         self.0.capacity < state.events.len() || max_bytes < state.bytes
     }
 
+    /// Locks the state of the log.
     pub(super) fn state(&self) -> MutexGuard<'_, LogState> {
         lock(&self.0.state)
     }
@@ -280,6 +288,7 @@ impl EventEmitter {
         self.append(at, journey, id, kind, transcript);
     }
 
+    /// Adds an event of the host to the log, with this transcript in any case, and traces it.
     fn append(
         &self,
         at: Timestamp,

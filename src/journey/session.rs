@@ -70,7 +70,7 @@ pub struct Refusal {
     pub at: Timestamp,
     /// The command, as in the transcript; empty for the greeting.
     pub command: String,
-    /// The reply, its first line.
+    /// The reply; of several lines, the last.
     pub reply: String,
 }
 
@@ -133,11 +133,13 @@ impl TimedTranscript {
         self.transcript.lines().zip(&self.times).map(|((side, line), time)| (side, line, *time))
     }
 
+    /// Adds one line with its time. A full transcript only counts it as dropped.
     fn note(&mut self, side: Side, line: &str, time: u32) {
         self.transcript.note(side, line);
         self.times.resize(self.transcript.len(), time);
     }
 
+    /// Approximate memory use in bytes.
     fn memory_bytes(&self) -> usize {
         self.transcript.memory_bytes() + size_of_val(&*self.times)
     }
@@ -178,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Approximate memory use.
+    /// Approximate memory use in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         let refusals =
             self.refusals.iter().map(|refusal| size_of::<Refusal>() + refusal.command.len() + refusal.reply.len());
@@ -191,19 +193,20 @@ impl Session {
             + self.dialogue.memory_bytes()
     }
 
-    /// Adds an outcome, unless it is there already.
+    /// Adds an outcome, at its place in the order, unless it is there already.
     fn add(&mut self, outcome: Outcome) {
         if let Err(place) = self.outcome.binary_search(&outcome) {
             self.outcome.insert(place, outcome);
         }
     }
 
-    /// Milliseconds since the beginning.
+    /// Milliseconds from the beginning to `now`; [`u32::MAX`] if they are more, or `now` is earlier.
     fn time(&self, now: Timestamp) -> u32 {
         now.duration_since(self.began).as_millis().try_into().unwrap_or(u32::MAX)
     }
 
-    /// Adds a line to the dialogue. A reply is judged; a line of the client is the command of a later refusal.
+    /// Adds a line to the dialogue. A line of the server is judged, and begins or ends the data of a message; a line of
+    /// the client is the command of a later refusal, and begins the data if it is BDAT.
     fn note(&mut self, side: Side, line: &str, now: Timestamp) {
         let time = self.time(now);
         match side {
@@ -221,11 +224,12 @@ impl Session {
         self.dialogue.note(side, line, time);
     }
 
-    /// Notes a refusal, if the line of the server is one, and whether it is of a login. Other replies change nothing.
+    /// If the line of the server is a refusal, adds [`Outcome::WrongPassword`] or [`Outcome::Refused`], counts it, and
+    /// lists it with the last command, up to 100. Other lines change nothing.
     fn judge(&mut self, reply: &str, now: Timestamp) {
         let mut words = reply.split_ascii_whitespace();
         let is_refusal = match self.protocol {
-            // RFC 5321 §4.2.1; the first line of a reply, as the others repeat its code.
+            // RFC 5321 §4.2.1; only the last line of a reply, as all have the same code.
             Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
                 reply.starts_with(['4', '5']) && reply.as_bytes().get(3) != Some(&b'-')
             }
@@ -250,7 +254,8 @@ impl Session {
         }
     }
 
-    /// Notes the error with which it ended, and its outcome; nothing if it ended in order.
+    /// Notes the error with which it ended, and adds its outcome: timed out, TLS failed, hung up if the connection was
+    /// closed and no fault broke it off, otherwise broken off. Changes nothing if it ended in order.
     fn end(&mut self, result: Result<(), &net::Error>) {
         let Err(error) = result else { return };
         self.error = Some(error.to_string());
@@ -263,7 +268,8 @@ impl Session {
         }
     }
 
-    /// Adds [`Outcome::HungUpInData`] or [`Outcome::HungUp`].
+    /// Adds [`Outcome::HungUpInData`] between the beginning of a message and the reply to it, otherwise
+    /// [`Outcome::HungUp`].
     fn hung_up(&mut self) {
         let outcome = if self.is_in_data { Outcome::HungUpInData } else { Outcome::HungUp };
         self.add(outcome);
@@ -297,7 +303,8 @@ impl Recorder {
         self.0.as_ref().map(|recording| recording.id)
     }
 
-    /// Changes the conversation, if it is noted, with the current time, and reports its new size.
+    /// Applies a change to the conversation, if it is noted, with the current time, and reports the sizes before and
+    /// after to the list of conversations.
     fn update(&self, change: impl FnOnce(&mut Session, Timestamp)) {
         if let Some(recording) = &self.0 {
             let now = recording.sessions.now();
@@ -349,7 +356,7 @@ impl Recorder {
         self.update(|session, _| session.add(Outcome::LoggedIn));
     }
 
-    /// Notes a message that was accepted, before the reply to it.
+    /// Counts a message that was accepted, before the reply to it, and lists its journey unless 100 are listed.
     pub fn accepted(&self, journey: JourneyId) {
         self.update(|session, _| {
             session.accepted += 1;
@@ -358,7 +365,7 @@ impl Recorder {
         });
     }
 
-    /// Notes a message that was fetched as a whole.
+    /// Notes a message that was fetched as a whole, and lists its journey unless 100 are listed.
     pub fn retrieved(&self, journey: JourneyId) {
         self.update(|session, _| {
             session.add(Outcome::Retrieved);
@@ -366,12 +373,14 @@ impl Recorder {
         });
     }
 
-    /// Notes that the client closed its side before a farewell.
+    /// Notes that the client closed its side before a farewell, or amid a message. The conversation goes on until
+    /// [`Recorder::end`].
     pub fn hung_up(&self) {
         self.update(|session, _| session.hung_up());
     }
 
-    /// Ends the conversation with the result of the connection. Does nothing if it has ended already.
+    /// Ends the conversation with the result of the connection, and moves it to those that ended. Does nothing if it
+    /// has ended already.
     pub fn end(&self, result: Result<(), &net::Error>) {
         if let Some(recording) = &self.0 {
             recording.end(|session| session.end(result));
@@ -383,7 +392,8 @@ impl Recorder {
         self.update(|session, _| session.add(Outcome::BrokenOff));
     }
 
-    /// Ends a conversation that failed before it could be noted, as in the TLS handshake: it began this long ago.
+    /// Ends, with this error, a conversation that failed before it could be noted, as in the TLS handshake. `took`
+    /// before now becomes its beginning.
     pub fn end_after(&self, took: Duration, error: &net::Error) {
         self.update(|session, now| session.began = now.checked_sub(took).unwrap_or(now));
         self.end(Err(error));
@@ -400,7 +410,8 @@ impl Session {
 }
 
 impl Recording {
-    /// Ends the conversation, if it goes on, after a last change.
+    /// Ends the conversation now, after a last change, and moves it to those that ended. Does nothing if it has ended
+    /// already.
     fn end(&self, change: impl FnOnce(&mut Session)) {
         let (ended, before) = {
             let mut session = lock(&self.session);
@@ -446,7 +457,7 @@ impl Dialogue {
         self.transcript.is_some() || self.recorder.is_noting()
     }
 
-    /// The entry of the conversation.
+    /// The recorder of the conversation.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
     }

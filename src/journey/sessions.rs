@@ -130,8 +130,9 @@ impl Sessions {
         }))
     }
 
-    /// Begins a conversation of a host, if its client is at a door: no MTA, MDA or name server of the world. For
-    /// others, and if nothing is noted, returns a recorder that does nothing.
+    /// Begins a conversation of a host with a client at this address, adds it to the open ones, and returns its
+    /// recorder. If the client is an MTA, MDA or name server of the world, or nothing is noted, the recorder does
+    /// nothing.
     pub fn begin(&self, world: &World, protocol: Protocol, host: &str, client: IpAddr) -> Recorder {
         let is_at_door = world.host_at(client).is_none_or(|host| matches!(host.role, Role::Mua));
         if !self.0.is_noting || !is_at_door {
@@ -150,7 +151,7 @@ impl Sessions {
         self.0.clock.now()
     }
 
-    /// Whether there is memory for more.
+    /// Whether there is memory for more lines: all conversations take less than [`MAX_BYTES`].
     pub(super) fn has_room(&self) -> bool {
         self.0.bytes.load(Ordering::Relaxed) < MAX_BYTES
     }
@@ -167,7 +168,7 @@ impl Sessions {
         }
     }
 
-    /// Drops the oldest conversations that ended, until all are below [`MAX_BYTES`].
+    /// Drops the oldest conversations that ended, until all are below [`MAX_BYTES`], or none that ended is left.
     fn make_room(&self) {
         let mut kept = lock(&self.0.kept);
         while MAX_BYTES <= self.0.bytes.load(Ordering::Relaxed)
@@ -177,8 +178,8 @@ impl Sessions {
         }
     }
 
-    /// Moves a conversation that ended from the open to the ended ones, and counts it. `before` was its size before the
-    /// end.
+    /// Moves a conversation that ended from the open to the ended ones, counts it by its outcomes, and drops the oldest
+    /// beyond [`MAX_SESSIONS`]. `before` was its size before the end.
     pub(super) fn close(&self, session: Session, before: usize) {
         let after = session.memory_bytes();
         {

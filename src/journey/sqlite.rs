@@ -128,7 +128,7 @@ pub(super) fn save_fault(transaction: &Transaction<'_>, record: &FaultRecord) ->
     Ok(())
 }
 
-/// The faults, oldest first.
+/// The faults, oldest first; the fault itself is `null` where it cannot be read.
 pub(super) fn faults(connection: &Connection) -> Result<VecDeque<FaultRecord>, Error> {
     let time = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut query = connection.prepare("SELECT number, title, since, until, fault FROM fault ORDER BY number")?;
@@ -156,14 +156,15 @@ pub(super) struct EventBatch {
 }
 
 impl EventBatch {
-    /// Encodes events.
+    /// Encodes events as JSON, compressed by LZ4 after the size.
     pub(super) fn new(events: Vec<Arc<Event>>) -> Result<Self, Error> {
         let json = serde_json::to_vec(&events).map_err(corrupt)?;
         Ok(Self { events, encoded: lz4_flex::compress_prepend_size(&json) })
     }
 }
 
-/// The events of a batch, in order; the first column of the row is `event_batch.events`.
+/// The events of a batch, in order; the first column of the row is `event_batch.events`. [`Error::Corrupt`] if they
+/// cannot be decoded.
 fn decode(row: &Row<'_>) -> Result<Vec<Event>, Error> {
     let stored = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
     let invalid = |error| Error::Corrupt(format!("events are unreadable: {error}").into());
@@ -172,6 +173,7 @@ fn decode(row: &Row<'_>) -> Result<Vec<Event>, Error> {
     serde_json::from_slice(&json).map_err(corrupt)
 }
 
+/// The [`Error::Corrupt`] of events that are not valid JSON, or cannot be written as JSON.
 fn corrupt(error: serde_json::Error) -> Error {
     Error::Corrupt(format!("events are unreadable: {error}").into())
 }
@@ -195,7 +197,8 @@ pub(super) struct Saved {
     pub(super) removed: u64,
 }
 
-/// Stores a batch of events, and what they make of their journeys. A deleted journey that they settle is removed.
+/// Stores a batch of events, and what they make of their journeys; returns what was known of these before. A deleted
+/// journey that they settle is removed. Does nothing for an empty batch.
 pub(super) fn save(transaction: &Transaction<'_>, EventBatch { events, encoded }: &EventBatch) -> Result<Saved, Error> {
     let mut saved = Saved::default();
     let Some(last) = events.last().map(|event| event.seq) else { return Ok(saved) };
@@ -217,15 +220,17 @@ pub(super) fn save(transaction: &Transaction<'_>, EventBatch { events, encoded }
     Ok(saved)
 }
 
-/// Removes the newest batch if it stayed only for its number, before a newer one is stored.
+/// Removes the newest batch if no stored journey has events in it, before a newer one is stored; it stayed for its
+/// number.
 fn remove_empty_batch(transaction: &Transaction<'_>) -> Result<(), Error> {
     let sql = "DELETE FROM event_batch WHERE last = (SELECT max(last) FROM event_batch) AND journeys <= 0";
     transaction.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
 
-/// Adds events of a batch to their journey, or removes the journey if it is deleted and settled now. Returns what was
-/// known of it before, and whether it is there now.
+/// Adds events of a batch, with the number `batch`, to their journey, which they may begin. If the journey is deleted,
+/// and is settled now or has only late events, removes it, or does not store it. Returns what was known of it before,
+/// and whether it is stored now.
 fn add_to_journey(
     transaction: &Transaction<'_>,
     id: JourneyId,
@@ -261,6 +266,7 @@ fn add_to_journey(
     Ok((found, true))
 }
 
+/// The number of a part in the column `part`.
 fn part_number(part: Part) -> u8 {
     match part {
         Part::Recipient => 0,
@@ -289,7 +295,8 @@ fn state(row: &Row<'_>, column: usize) -> Option<JourneyState> {
     state.inspect_err(|error| tracing::error!(%error, "the state of a journey is unreadable")).ok()
 }
 
-/// The events of a journey, in order; the newest if they are very many.
+/// The events of a journey, in the order of their numbers; of very many, those of the newest batches, from
+/// [`MAX_JOURNEY_EVENTS`] on without the older ones.
 pub(super) fn events_of(connection: &Connection, id: JourneyId, stored: &Stored) -> Result<Vec<Event>, Error> {
     let mut query = connection.prepare_cached("SELECT events FROM event_batch WHERE last = ?1")?;
     let mut events = VecDeque::new();
@@ -347,7 +354,7 @@ pub(super) fn page(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// How many journeys [`page`] has without a limit.
+/// How many journeys match the filter and have numbers below `before`, except those with these numbers.
 pub(super) fn count_matching(
     connection: &Connection,
     filter: &JourneyFilter,
@@ -409,8 +416,8 @@ pub(super) fn prune(transaction: &Transaction<'_>, most: u64, even_open: bool) -
     Ok(numbers.len() as u64)
 }
 
-/// Remembers that the message of a journey is deleted, and removes the journey if it is settled; otherwise, [`save`]
-/// does so once it is. Returns whether it was removed now.
+/// Remembers that the message of a journey is deleted, beyond [`MAX_DELETED`] in the place of the oldest, and removes
+/// the journey if it is settled; otherwise, [`save`] does so once it is. Returns whether it was removed now.
 pub(super) fn delete(transaction: &Transaction<'_>, id: JourneyId) -> Result<bool, Error> {
     let sql = "INSERT OR IGNORE INTO journey_deleted (journey) VALUES (?1)";
     transaction.prepare_cached(sql)?.execute([id.to_bits()])?;
@@ -456,7 +463,7 @@ pub(super) fn oldest_settled(
     Ok(found)
 }
 
-/// Removes journeys, whatever their state is here. Returns how many there were.
+/// Removes journeys, settled or not, and skips those that are not stored. Returns how many were removed.
 pub(super) fn remove_all(transaction: &Transaction<'_>, journeys: &[JourneyId]) -> Result<u64, Error> {
     let mut removed = 0;
     for journey in journeys {
@@ -468,8 +475,8 @@ pub(super) fn remove_all(transaction: &Transaction<'_>, journeys: &[JourneyId]) 
     Ok(removed)
 }
 
-/// Removes one journey, and batches that have events of no other; the newest one stays for its number, which no other event
-/// may have.
+/// Removes the journey with this number, which must be there, with its addresses, and batches that have events of no
+/// other; the newest one stays for its number, which no other event may have.
 fn remove(transaction: &Transaction<'_>, number: u64) -> Result<(), Error> {
     let sql = "DELETE FROM journey WHERE number = ?1 RETURNING state, batches";
     let found = transaction.prepare_cached(sql)?.query_row([number], |row| Ok((state(row, 0), batches(row, 1))));

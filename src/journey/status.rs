@@ -189,7 +189,8 @@ impl Serialize for Journey {
 }
 
 impl Journey {
-    /// A journey that began then, with these events, in the order in which they happened.
+    /// A journey that began then, or with its earliest event, with these events, which are in the order in which they
+    /// happened. Its state is worked out from them.
     pub fn of(id: JourneyId, began: Timestamp, events: Vec<Arc<Event>>) -> Self {
         let mut state = JourneyState::new(id, began);
         state.add_all(events.iter().map(Deref::deref));
@@ -212,14 +213,17 @@ impl JourneyState {
         Self { journey, reverse_path: None, began, recipients, in_doubt: false, event_count: 0, last_seq: 0 }
     }
 
-    /// Adds those of the events that it does not know yet. They are in the order in which they happened; others that
-    /// happened in between may be known already, since hosts of other processes report late.
+    /// Updates the state by those of the events whose numbers are above all that it knows; skips the others. They are
+    /// in the order in which they happened, which need not be that of their numbers: other processes report late.
     pub(super) fn add_all<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
         let known = self.last_seq;
         events.into_iter().filter(|event| known < event.seq).for_each(|event| self.add(event));
     }
 
-    /// Updates the state by one event, which it does not know yet.
+    /// Updates the state by one event, which it does not know yet: counts it, moves the beginning back to its time if
+    /// that is earlier, and sets the status of its recipients. A delivery, failure, deletion or expansion replaces any
+    /// status, and a further delivery counts as one more copy; the others change only what is in transit, relayed or
+    /// gone. A host that was only tried, and fetching, change none.
     fn add(&mut self, event: &Event) {
         self.event_count += 1;
         self.last_seq = self.last_seq.max(event.seq);
@@ -293,8 +297,8 @@ impl JourneyState {
         }
     }
 
-    /// Changes the status of those recipients that are still in transit. One that is not known yet is so at an unknown
-    /// host.
+    /// Changes the status of those of the recipients that are still in transit. One that is not known yet is added
+    /// first, as in transit at an unknown host.
     fn update(&mut self, recipients: &[Address], change: impl Fn(&RecipientStatus) -> RecipientStatus) {
         for recipient in recipients {
             let status = self.recipients.entry(recipient.clone());
@@ -305,7 +309,9 @@ impl JourneyState {
         }
     }
 
-    /// Notes that a host has the message for these recipients, unless they are delivered, failed, expanded or deleted.
+    /// Notes that a host has the message for these recipients, and adds those that are not known. Recipients that are
+    /// delivered, failed, expanded, discarded or deleted stay so; what was relayed out of the world or is gone is open
+    /// again.
     fn set_underway(&mut self, host: &str, recipients: &[Address]) {
         for recipient in recipients {
             let underway = RecipientStatus::Underway { at: host.to_owned() };
@@ -317,7 +323,8 @@ impl JourneyState {
         }
     }
 
-    /// Notes what became of an alias, and that its targets are in transit at the host.
+    /// Notes that an alias was expanded, or discarded if it has no targets, and that its targets are in transit at the
+    /// host. An alias that is its own target stays in transit.
     fn set_expanded(&mut self, host: &str, alias: &Address, targets: &[Address]) {
         let status = match targets {
             [] => RecipientStatus::Discarded { at: host.to_owned() },
@@ -330,7 +337,8 @@ impl JourneyState {
         self.set_underway(host, targets);
     }
 
-    /// The keys of its recipients and of its sender, by which it is found; see [`Address::key`].
+    /// The keys of its recipients and of its sender, by which it is found: their addresses in lower case, without
+    /// `+detail`.
     pub(super) fn keys(&self) -> impl Iterator<Item = (String, Part)> {
         let recipients = self.recipients.keys().map(|recipient| (recipient.key(), Part::Recipient));
         recipients.chain(self.reverse_path.iter().map(|sender| (sender.key(), Part::Sender)))
@@ -341,25 +349,26 @@ impl JourneyState {
         self.recipients.len() + usize::from(self.reverse_path.is_some())
     }
 
-    /// The number of its last event.
+    /// The highest number of its events; 0 if there are none.
     pub fn last_seq(&self) -> u64 {
         self.last_seq
     }
 
-    /// Whether no host of the world has a copy in transit any more.
+    /// Whether no host of the world has a copy in transit any more. `true` also if it has no recipients.
     pub fn is_settled(&self) -> bool {
         !self.recipients.values().any(RecipientStatus::is_open)
     }
 
-    /// Whether it was delivered, failed, or ended in another way within the world for each recipient. `false` if it
-    /// left the world for one, or has no recipients.
+    /// Whether it was delivered, failed, or ended in another way within the world for each recipient, or is gone for
+    /// unknown reasons. `false` if it left the world for one, or has no recipients.
     pub fn has_ended(&self) -> bool {
         let has_ended =
             |status: &RecipientStatus| !status.is_open() && !matches!(status, RecipientStatus::Relayed { .. });
         !self.recipients.is_empty() && self.recipients.values().all(has_ended)
     }
 
-    /// Whether each recipient got exactly one copy; for an alias, whether each target did. `false` while any is open.
+    /// Whether each recipient got exactly one copy; for an alias, whether each target did. `false` while any is open,
+    /// and if there are no recipients.
     pub fn arrived_once(&self) -> bool {
         let arrived = |status: &RecipientStatus| {
             matches!(status, RecipientStatus::Delivered { copies: 1, .. } | RecipientStatus::Expanded { .. })

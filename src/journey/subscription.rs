@@ -28,15 +28,16 @@ impl Subscription {
         Self { event_log, position }
     }
 
-    /// The number of the last event that was read, or after which the subscription began.
+    /// The number of the last event that was read or reported as missed, or after which the subscription began.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next events, without waiting: none if all are read, else at least one, and not more than fit into a request.
+    /// The next events, without waiting: none if all are read, otherwise at least one, up to 512 KiB unless the first
+    /// is larger. The position moves behind them.
     ///
     /// # Errors
-    /// Some were missed. The next call returns those after them.
+    /// Some were missed, and the position moves behind those. The next call returns the events after them.
     pub fn try_next(&mut self) -> Result<Vec<Arc<Event>>, Lagged> {
         let (events, missed) = self.event_log.read_after(self.position, MAX_BATCH_BYTES);
         if missed != 0 {

@@ -43,7 +43,8 @@ pub struct InvalidAddress {
 }
 
 impl Address {
-    /// Makes an address from an unquoted local part and a domain, and checks both.
+    /// Makes an address from an unquoted local part and a domain or address literal. The error says what is wrong: the
+    /// local part has not 1 to 64 bytes or contains a control character, or the domain is none.
     pub fn new(local: &str, domain: &str) -> Result<Self, InvalidAddress> {
         let invalid = |reason| Err(InvalidAddress { text: format!("{local}@{domain}"), reason });
         if local.is_empty() || MAX_LOCAL_BYTES < local.len() {
@@ -94,7 +95,8 @@ impl Address {
         self.local.split_once('+').filter(|(base, _)| !base.is_empty()).map(|(_, detail)| detail)
     }
 
-    /// Whether the address can be sent to a server without SMTPUTF8. RFC 6531 §3.
+    /// Whether the address as written can be sent to a server without SMTPUTF8: neither the local part nor the domain
+    /// was written beyond ASCII. RFC 6531 §3.
     pub fn is_ascii(&self) -> bool {
         self.local.is_ascii() && self.spelled.is_none()
     }

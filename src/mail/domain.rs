@@ -1,7 +1,7 @@
 //! The part of an address after the `@`: a host name or an address literal. RFC 5321 §4.1.2, §4.1.3.
 //!
-//! A name beyond ASCII has two forms (RFC 5890 §2.3.2.1): U-labels for display, A-labels for the DNS. Domains are compared
-//! in A-labels and lower case, so that each domain has exactly one key.
+//! A name beyond ASCII has two forms (RFC 5890 §2.3.2.1): U-labels for display, A-labels for the DNS. Domains are
+//! compared in A-labels and lower case, so that each domain has exactly one key.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -54,8 +54,8 @@ fn literal_key(literal: &str) -> Option<String> {
     }
 }
 
-/// Whether the text is labels of letters, digits and hyphens, none of them empty or too long. RFC 5321 §4.1.2 (Domain,
-/// sub-domain).
+/// Whether the text is labels of letters, digits and hyphens, joined by dots, none of them empty, longer than 63 bytes
+/// or with a hyphen at an end; 255 bytes in all at most. RFC 5321 §4.1.2 (Domain, sub-domain).
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=MAX_LABEL_BYTES).contains(&label.len())

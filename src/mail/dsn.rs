@@ -25,7 +25,8 @@ pub struct DeliveryReport {
     pub envid: Option<String>,
     /// `Reporting-MTA`, without its type. §2.2.2.
     pub reporting_mta: Option<String>,
-    /// The journey of the reported message: from `X-Postroad-Journey`, or from the trace fields of the returned message.
+    /// The journey of the reported message: from `X-Postroad-Journey`, or from the trace fields of the returned
+    /// message.
     pub journey: Option<JourneyId>,
     /// `Message-ID` of the reported message, if its header was returned.
     pub message_id: Option<String>,
@@ -93,7 +94,8 @@ impl DeliveryReport {
         (!report.recipients.is_empty()).then_some(report)
     }
 
-    /// Takes `Message-ID` from the returned header, and the journey from its trace fields, unless it is known already.
+    /// Takes `Message-ID` from the returned header and, unless the journey is known already, that from its trace
+    /// fields.
     fn note_returned(&mut self, header: &[u8]) {
         let parsed = MessageParser::new().parse_headers(header);
         self.message_id = parsed.and_then(|parsed| parsed.message_id().map(str::to_owned));
@@ -103,7 +105,8 @@ impl DeliveryReport {
 }
 
 impl RecipientReport {
-    /// Parses one group of fields; `None` if a required field is missing or invalid.
+    /// Parses the group of fields about one recipient; `None` if `Final-Recipient`, `Action` or `Status` is missing, or
+    /// the action or status is invalid.
     fn of(group: &[Field]) -> Option<Self> {
         Some(Self {
             original: field_value(group, "Original-Recipient").map(untyped),
@@ -140,17 +143,18 @@ fn groups(text: &str) -> Vec<Vec<Field>> {
     groups
 }
 
-/// The value of the first field with this name, in any case; its type, as in `rfc822; ann@a.test`, is not removed.
+/// The value of the first field with this name, in any case; `None` without one. Its type, as in `rfc822; ann@a.test`,
+/// is not removed.
 fn field_value<'a>(group: &'a [Field], name: &str) -> Option<&'a str> {
     group.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// `type; value` without its type. RFC 3464 §2.1.2.
+/// The value `type; value` without its type, and trimmed; without a type, the whole. RFC 3464 §2.1.2.
 fn untyped(value: &str) -> String {
     value.split_once(';').map_or(value, |(_, rest)| rest).trim().to_owned()
 }
 
-/// Parses the value of `Action`, in any case; a comment may follow. RFC 3464 §2.3.3.
+/// Parses the value of `Action`, in any case; a comment may follow. `None` for another word. RFC 3464 §2.3.3.
 fn action(word: &str) -> Option<Action> {
     match word.split([' ', '(']).next()?.to_ascii_lowercase().as_str() {
         "failed" => Some(Action::Failed),
@@ -162,7 +166,8 @@ fn action(word: &str) -> Option<Action> {
     }
 }
 
-/// An enhanced status code; a comment may follow. RFC 3463 §2.
+/// Parses an enhanced status code such as `5.1.1`; a comment may follow. `None` unless the class is 2, 4 or 5 and the
+/// other numbers are below 1000. RFC 3463 §2.
 fn status(text: &str) -> Option<(u8, u16, u16)> {
     let mut numbers = text.split([' ', '(']).next()?.split('.');
     let class = numbers.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
@@ -195,7 +200,8 @@ impl<'a> Part<'a> {
         media_types.contains(&self.media_type.as_str())
     }
 
-    /// The body, decoded. RFC 6532 §3.7 allows an encoding even for messages.
+    /// The body, decoded from base64 or quoted-printable; with another encoding, unchanged. RFC 6532 §3.7 allows an
+    /// encoding even for messages.
     fn decoded(&self) -> Cow<'a, [u8]> {
         match self.encoding.as_str() {
             "base64" => decode_base64(self.body).into(),
@@ -205,7 +211,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The part of a message after its header, that is after the first empty line.
+/// The part of a message after its header, that is after the first empty line; without one, what follows the last LF.
 fn body(message: &[u8]) -> &[u8] {
     let mut rest = message;
     while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -218,8 +224,9 @@ fn body(message: &[u8]) -> &[u8] {
     rest
 }
 
-/// The parts of a multipart message, at most [`MAX_PARTS`]; `None` if it has no `boundary`. Nested parts are not
-/// parsed: they are arbitrary input, and deeply nested messages have caused failures in MIME parsers. RFC 2046 §5.1.1.
+/// The parts of a multipart message with a valid `Content-Type`, at most [`MAX_PARTS`]; `None` if it has no `boundary`.
+/// A last part without closing delimiter counts. Nested parts are not parsed: they are arbitrary input, and deeply
+/// nested messages have caused failures in MIME parsers. RFC 2046 §5.1.1.
 fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
     let parsed = MessageParser::new().parse_headers(message)?;
     let delimiter = format!("--{}", parsed.content_type()?.attribute("boundary")?);

@@ -63,7 +63,8 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Parses the value of `NOTIFY=`, in any case: `NEVER`, or the other keywords, separated by commas. RFC 3461 §4.1.
+    /// Parses the value of `NOTIFY=`, in any case: `NEVER`, or the other keywords, separated by commas; `None` for any
+    /// other text. RFC 3461 §4.1.
     pub fn from_words(list: &str) -> Option<Self> {
         let mut notify = Self { success: false, failure: false, delay: false };
         if list.eq_ignore_ascii_case("NEVER") {
@@ -105,7 +106,8 @@ pub enum Body {
 }
 
 impl Body {
-    /// The most restrictive type that fits the bytes of a message.
+    /// The most restrictive type that fits the bytes of a message: binary with NUL or a lone CR or LF, else 7BIT if all
+    /// are ASCII, else 8BITMIME.
     pub fn of(message: &[u8]) -> Self {
         match memchr::memchr(0, message).is_some() || has_bare_line_end(message) {
             true => Self::Binary,

@@ -57,7 +57,7 @@ fn write_digits(f: &mut fmt::Formatter<'_>, value: u64, len: usize) -> fmt::Resu
     f.write_str(&digits)
 }
 
-/// Parses exactly `len` digits of base 32, in upper case.
+/// Parses exactly `len` digits of base 32, in upper case; any other text is an error.
 fn read_digits(text: &str, len: usize) -> Result<u64, InvalidId> {
     if text.len() != len {
         return Err(InvalidId);

@@ -74,14 +74,15 @@ const DELIVERED_TO: &[u8] = b"delivered-to";
 /// A message with its trace fields on top. Clones share both parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// `Received`, `Return-Path` and `Delivered-To` lines, newest first, each ended by CR LF. RFC 5321 §4.4, RFC 9228 §4.
+    /// `Received`, `Return-Path` and `Delivered-To` lines, newest first, each ended by CR LF. RFC 5321 §4.4, RFC 9228
+    /// §4.
     pub trace: Bytes,
     /// Everything below the trace.
     pub content: Content,
 }
 
 impl Message {
-    /// Splits a received message after its leading trace fields; both parts share the buffer.
+    /// Splits a received message after its leading trace fields, and hashes the content; both parts share the buffer.
     pub fn new(mut bytes: Bytes) -> Self {
         let trace = bytes.split_to(trace_len(&bytes));
         Self { trace, content: Content::new(bytes) }
@@ -133,14 +134,16 @@ impl Message {
         Some(std::str::from_utf8(line).ok()?.split_once(':')?.1.trim())
     }
 
-    /// The aliases by which it was forwarded, newest first, from the `Delivered-To` fields. RFC 9228 §4.
+    /// The aliases by which it was forwarded, newest first, from the `Delivered-To` fields of the trace; values that
+    /// are no address are left out. RFC 9228 §4.
     pub fn delivered_to(&self) -> impl Iterator<Item = Address> {
         let values = self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, DELIVERED_TO));
         let values = values.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
         values.filter_map(|(_, address)| address.trim().parse().ok())
     }
 
-    /// The journey in the newest `Received` field of a host of this world, if there is one.
+    /// The journey in the newest `Received` field of a host of this world: that of the first [`QueueId`] after a word
+    /// `id` in the trace. `None` without one, or if the trace is not UTF-8.
     pub fn journey(&self) -> Option<JourneyId> {
         let trace = std::str::from_utf8(&self.trace).ok()?;
         let mut words = trace.split_ascii_whitespace();
@@ -156,7 +159,8 @@ impl Message {
     }
 }
 
-/// Length in bytes of the leading trace fields, including their folded lines; a line with a lone CR or LF ends them.
+/// Length in bytes of the leading `Received`, `Return-Path` and `Delivered-To` fields, including their folded lines; a
+/// line with a lone CR or LF, or without CR LF at its end, ends them.
 fn trace_len(message: &[u8]) -> usize {
     let (mut end, mut at) = (0, 0);
     while let Some(len) = message[at..].windows(2).position(|pair| pair == b"\r\n") {
@@ -235,13 +239,15 @@ pub enum BareLineEnds {
 /// Whether the text has a CR or LF that is not part of a CR LF. RFC 5321 §2.3.8.
 pub fn has_bare_line_end(text: &[u8]) -> bool {
     let ([first, ..], [.., last]) = (text, text) else { return false };
-    // Pairs of adjacent bytes are tested independently and without branches, so that the compiler can vectorize the loop.
+    // Pairs of adjacent bytes are tested independently and without branches, so that the compiler can vectorize the
+    // loop.
     let is_bare = |(before, byte): (&u8, &u8)| (*before == b'\r') != (*byte == b'\n');
     let has_bare = |pairs: (&[u8], &[u8])| pairs.0.iter().zip(pairs.1).fold(false, |found, pair| found | is_bare(pair));
     *first == b'\n' || *last == b'\r' || text[..text.len() - 1].chunks(PAIRS).zip(text[1..].chunks(PAIRS)).any(has_bare)
 }
 
-/// The longest header that is accepted, in bytes; Exim's default (`header_maxsize`). Many look through a header as a whole.
+/// The longest header that is accepted, in bytes; Exim's default (`header_maxsize`). Many look through a header as a
+/// whole.
 const MAX_HEADER_BYTES: usize = 1024 * 1024;
 
 /// Whether the header of a message, with its trace, is longer than 1 MiB, as no real one is.

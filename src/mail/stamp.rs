@@ -54,8 +54,8 @@ pub fn return_path(reverse_path: &ReversePath) -> String {
     }
 }
 
-/// The field `Delivered-To: address`, without CR LF, that a host adds when it forwards a message by this alias; a host
-/// that finds its own alias there detects a loop. RFC 9228 §4.
+/// The field `Delivered-To: address`, without CR LF and with the domain in A-labels, that a host adds when it forwards
+/// a message by this alias; a host that finds its own alias there detects a loop. RFC 9228 §4.
 pub fn delivered_to(alias: &Address) -> String {
     format!("Delivered-To: {}", alias.clone().in_a_labels())
 }

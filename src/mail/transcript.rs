@@ -78,12 +78,12 @@ impl Transcript {
         self.ends.iter().zip(starts).map(|((side, end), start)| (*side, &self.text[start..*end as usize]))
     }
 
-    /// The number of lines.
+    /// The number of lines that are kept; dropped ones do not count.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are no lines.
+    /// Whether no lines are kept.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -93,8 +93,8 @@ impl Transcript {
         size_of::<Self>() + self.text.len() + size_of_val(&*self.ends)
     }
 
-    /// Adds one line, without its line end and shortened to 300 characters. A full transcript only counts it as
-    /// dropped.
+    /// Adds one line, without its line end; one of more than 300 characters is cut there, and `…` added. A transcript
+    /// of 400 lines only counts it as dropped.
     pub fn note(&mut self, side: Side, line: &str) {
         if self.ends.len() == MAX_LINES {
             self.dropped += 1;
@@ -109,7 +109,7 @@ impl Transcript {
         self.ends.push((side, self.text.len() as u32));
     }
 
-    /// Adds several lines of one side, as they were on the wire.
+    /// Adds each line of a text of one side, as it was on the wire.
     pub fn note_lines(&mut self, side: Side, lines: &str) {
         lines.lines().for_each(|line| self.note(side, line));
     }
@@ -124,7 +124,7 @@ impl Transcript {
         format!("({bytes} bytes of message data)")
     }
 
-    /// Adds the lines of another transcript as far as there is room, and its count of dropped lines.
+    /// Adds the lines of another transcript, as far as the limit of lines allows, and its count of dropped lines.
     pub fn append(&mut self, other: &Self) {
         other.lines().for_each(|(side, line)| self.note(side, line));
         self.dropped += other.dropped;

@@ -83,7 +83,8 @@ pub fn decode_quoted_printable(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Decodes the escapes of a line without its end, and appends the bytes to `decoded`.
+/// Decodes the escapes of a line without its end, and appends the bytes to `decoded`; a `=` without two hexadecimal
+/// digits stays.
 fn decode_line(mut words: &[u8], decoded: &mut Vec<u8>) {
     while let Some(at) = memchr::memchr(b'=', words) {
         decoded.extend_from_slice(&words[..at]);

@@ -19,8 +19,9 @@ impl LmtpPolicy {
         Self(mda)
     }
 
-    /// Stores the message for one recipient, with a new `Received` field and above it a new `Return-Path` field. `Err`
-    /// is the LMTP reply of the refusal. RFC 5321 §4.4.
+    /// Stores the message for one recipient, with a new `Received` field and above it a new `Return-Path` field,
+    /// RFC 5321 §4.4; in the mailbox of the detail of the address if there is one, else in INBOX. `Err` is the LMTP
+    /// reply of the refusal.
     async fn deliver(
         &self,
         origin: &Origin<'_>,
@@ -68,6 +69,7 @@ impl Policy for LmtpPolicy {
         }
     }
 
+    /// Speaks LMTP, with the message size limit of the world file; bare line ends are stored unchanged.
     fn config(&self) -> server::Config {
         server::Config {
             protocol: server::Protocol::Lmtp,
@@ -78,7 +80,8 @@ impl Policy for LmtpPolicy {
         }
     }
 
-    /// Accepts an address whose mailbox is on this host, and the postmaster of each of its domains, RFC 5321 §4.5.1.
+    /// Replies 250 for an address whose mailbox is on this host, and for the postmaster of each of its domains
+    /// (RFC 5321 §4.5.1); else 550.
     fn rcpt(&mut self, _client: Client<'_>, _from: &ReversePath, Recipient { address, .. }: &Recipient) -> Reply {
         let is_postmaster = address.local().eq_ignore_ascii_case("postmaster");
         let is_known = is_postmaster || self.0.context().world.has_mailbox(address);
@@ -88,7 +91,8 @@ impl Policy for LmtpPolicy {
         }
     }
 
-    /// Stores the message for all recipients, in one commit where possible. Returns one reply per recipient, in order.
+    /// Stores the message for all recipients, in one commit where possible, and records the events of the stored
+    /// copies. Returns one reply per recipient, in order.
     async fn message(&mut self, client: Client<'_>, envelope: Envelope, message: Message) -> Vec<Reply> {
         let context = self.0.context();
         let origin = client.origin(&context.world);
@@ -100,11 +104,13 @@ impl Policy for LmtpPolicy {
     }
 }
 
+/// The reply 250 for a recipient whose copy was stored, with its mailbox and UID.
 fn saved(Delivered { mailbox, uid, .. }: Delivered) -> Reply {
     Reply::new(250, (2, 1, 5), &format!("Saved as {mailbox} uid {uid}"))
 }
 
-/// The reply for a recipient whose copy was not stored; the cause of a failure is logged.
+/// The reply for a recipient whose copy was not stored: 452 if the quota is used up, 552 if the message is larger than
+/// the quota; any other error is logged, and the reply is that of a storage failure.
 fn refusal_for(error: Error) -> Reply {
     match error {
         Error::OverQuota { ever: true } => Reply::new(452, (4, 2, 2), "The mailbox is full, try again later"),

@@ -82,7 +82,8 @@ impl Mda {
         mda
     }
 
-    /// Sets how long the host is on. Until then, users whose mailboxes it has can log in at the public ports.
+    /// Sets how long the host is on, in place of an earlier start. Until then, users whose mailboxes it has can log in
+    /// at the public ports.
     pub fn start(&self, lifetime: Lifetime) {
         *lock(&self.0.lifetime) = Some(lifetime);
     }
@@ -92,7 +93,8 @@ impl Mda {
         lock(&self.0.lifetime).clone().filter(|lifetime| !lifetime.is_over())
     }
 
-    /// The first address of the host in the world file, at which programs outside the world see it.
+    /// The first address of the host in the world file, at which programs outside the world see it; `None` if it has
+    /// none.
     fn address(&self) -> Option<IpAddr> {
         self.context().world.hosts.get(self.host())?.addresses.first().copied()
     }

@@ -65,7 +65,8 @@ impl Pop3Handler {
         Self { conn: Conn::new(stream, session, stop), users, open: None, lifetime: None, recorder }
     }
 
-    /// Answers the events of the session until it ends.
+    /// Carries out what the session asks for, TLS, logins, maildrops and messages, until it ends. Fails if the
+    /// connection or the TLS handshake does.
     async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
         while let Some(event) = self.event().await? {
             match event {
@@ -112,7 +113,8 @@ impl Pop3Handler {
     }
 
     /// Locks and opens the maildrop of a login name, before the session continues, RFC 1939 §4. Returns its messages in
-    /// the order of their numbers; `Refusal::Temporary` also while the host with the maildrop is off.
+    /// the order of their numbers; `Refusal::Permanent` for an unknown user, `Refusal::InUse` for a locked maildrop,
+    /// `Refusal::Temporary` also while the host with the maildrop is off.
     async fn open(&mut self, login: &str) -> Result<Vec<Entry>, Refusal> {
         let user = self.users.user(login).ok_or(Refusal::Permanent)?;
         // RFC 3206 §4: the client need not ask for another password.
@@ -123,21 +125,22 @@ impl Pop3Handler {
         Ok(entries)
     }
 
-    /// The message at a place in the opened maildrop, from 0; `Refusal::Gone` if it was removed meanwhile.
+    /// The message at a place in the opened maildrop, from 0; `Refusal::Gone` if it was removed meanwhile,
+    /// `Refusal::Permanent` if no maildrop is open.
     fn message(&mut self, index: usize) -> Result<Message, Refusal> {
         let (_, maildrop) = self.open.as_mut().ok_or(Refusal::Permanent)?;
         maildrop.message(index).map_err(|error| refusal(&error))?.ok_or(Refusal::Gone)
     }
 
-    /// Removes the messages at these places, from 0, and releases the lock even if that fails, before the client gets
-    /// its reply. RFC 1939 §6.
+    /// Removes the messages at these places, from 0, and closes the maildrop, which releases the lock even if that
+    /// fails, before the client gets its reply. RFC 1939 §6.
     async fn update(&mut self, deleted: &[usize]) -> Result<(), Refusal> {
         let (_, maildrop) = self.open.take().ok_or(Refusal::Permanent)?;
         maildrop.remove(deleted).await.map_err(|error| refusal(&error))
     }
 
-    /// Records the event that a message was retrieved, with the transcript since the last such event; nothing for a
-    /// message without a journey.
+    /// Records the event that a message was retrieved, with the transcript since the last such event, which it takes;
+    /// nothing for a message without a journey.
     fn report(&mut self, message: &Message) {
         let (Some((user, _)), Some(journey)) = (&self.open, message.journey()) else { return };
         let account = user.address.key();
@@ -148,8 +151,8 @@ impl Pop3Handler {
     }
 }
 
-/// The refusal for the client. The error is logged here, except a locked maildrop and damage, which the store has
-/// logged.
+/// The refusal for the client: that of a locked maildrop, damage or a full disk, else `Temporary`. Logs the error,
+/// except a locked maildrop and damage, which the store has logged.
 fn refusal(error: &Error) -> Refusal {
     match error {
         Error::InUse => return Refusal::InUse,

@@ -62,8 +62,8 @@ impl Attempt {
         self
     }
 
-    /// The same failure for each of `count` recipients, because this host stops: the next host may have accepted the
-    /// message.
+    /// Returns an attempt without a peer in which each of `count` recipients failed with the same [`Failure::Broken`],
+    /// because this host stops. It is in doubt: the next host may have accepted the message.
     pub(super) fn interrupted(count: usize) -> Self {
         let what = "interrupted: this host is shutting down".to_owned();
         let failure = Failure::Broken { host: "the next host".to_owned(), what, in_doubt: true };
@@ -89,12 +89,12 @@ impl ConnectError {
         Self { failure, duration, details: None, transcript, tried: Vec::new() }
     }
 
-    /// The same error, after these lookups.
+    /// Returns the error with these details of lookups in place of its own.
     pub(super) fn after(self, details: Option<Box<AttemptDetails>>) -> Self {
         Self { details, ..self }
     }
 
-    /// The same error, after these hosts were tried.
+    /// Returns the error with these as the hosts that were tried, in place of its own.
     pub(super) fn after_hosts(self, tried: Vec<TriedHost>) -> Self {
         Self { tried, ..self }
     }
@@ -105,12 +105,13 @@ impl ConnectError {
         Self::new(self.failure.clone(), self.duration, None)
     }
 
-    /// Whether trying again cannot help.
+    /// Whether trying again cannot help, since the failure is permanent.
     pub(super) fn is_permanent(&self) -> bool {
         self.failure.is_permanent()
     }
 
-    /// An attempt with this failure for each of `count` recipients; the hosts that were tried are not in it.
+    /// An attempt with this failure for each of `count` recipients, with the host of the failure, if it names one, but
+    /// without a peer; the hosts that were tried are not in it.
     pub(super) fn for_recipients(&self, count: usize) -> Attempt {
         Attempt {
             verdicts: vec![Verdict::Failed(self.failure.clone()); count],

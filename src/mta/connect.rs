@@ -32,8 +32,8 @@ pub(super) struct TriedHost {
 }
 
 impl TriedHost {
-    /// Records it as a `Tried` event of the message, with the recipients that have no verdict; the job waits anew from
-    /// then on.
+    /// Records a `Tried` event of the message, at the time at which the host ended, with the recipients that have no
+    /// verdict; sets `job.waits_since` to that time.
     pub(super) fn report(&self, mta: &Mta, hop: &NextHop, job: &mut Job) {
         let mut attempt = Box::new(self.details.clone());
         attempt.wait_ms = job.waited_ms(attempt.began);
@@ -50,8 +50,9 @@ impl TriedHost {
     }
 }
 
-/// Connects to the first host of a next hop that accepts a session; each that was tried in vain is recorded as an
-/// event. `earlier` was said for the same message before, on a connection that was open already.
+/// Looks up the hosts of a next hop and connects to the first that accepts a session; each that was tried in vain is
+/// recorded as an event. `earlier` was said for the same message before, on a connection that was open already. The
+/// error is that of the lookup, or of the address that was tried last.
 pub(super) async fn connect(
     mta: &Mta,
     hop: &NextHop,
@@ -94,7 +95,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Tries the addresses of all targets in order, up to `MAX_ADDRESSES`. The failure is that of the last one.
+    /// Tries the addresses of all targets in order, up to `MAX_ADDRESSES`, and shows the operator which host the job is
+    /// with. The failure is that of the last address; [`Failure::Loop`] if there is none.
     async fn first_of(&mut self, targets: &[Target]) -> Result<OutboundConnection, Failure> {
         let all = targets.iter().flat_map(|target| target.addresses.iter().map(move |address| (target, *address)));
         let all: Vec<_> = all.take(MAX_ADDRESSES).collect();
@@ -109,8 +111,8 @@ impl Search<'_> {
         Err(worst)
     }
 
-    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails. Each failure is noted
-    /// as a host that was tried.
+    /// Connects to one address, with TLS unless the hop says none. If TLS fails, returns `BadTls` where it is required,
+    /// and else connects again in clear text. Each failure is noted as a host that was tried; the last one is returned.
     async fn connect_to(&mut self, target: &Target, address: SocketAddr) -> Result<OutboundConnection, Failure> {
         let SetupError { cause, details, mut transcript } =
             match self.handshake(target, address, self.hop.tls != TlsMode::None).await {
@@ -148,8 +150,9 @@ impl Search<'_> {
         })
     }
 
-    /// Connects to an address, with STARTTLS if `tls` and the host offers it. The lookups are in the details of the
-    /// first one.
+    /// Connects to an address, with STARTTLS if `tls` and the host offers it. The first call takes the lookups into the
+    /// details of its attempt; the connection counts its time from the start of the search, and takes what was said
+    /// before.
     async fn handshake(
         &mut self,
         target: &Target,
@@ -182,7 +185,8 @@ impl Search<'_> {
         self.tried.push(host);
     }
 
-    /// The failure of the whole search, with the hosts that were tried; with the lookups if there were none.
+    /// The failure of the whole search, with the hosts that were tried; with the lookups and what was said before if
+    /// none was tried.
     fn error(self, failure: Failure) -> ConnectError {
         let details = self.details.map(Box::new);
         ConnectError::new(failure, self.started_at.elapsed(), said(self.earlier)).after(details).after_hosts(self.tried)

@@ -55,13 +55,15 @@ impl OutboundConnection {
         &self.host
     }
 
-    /// The same connection, for a message whose attempt began then; `earlier` was said for it before.
+    /// Returns the connection for a message whose attempt began at `started_at`; `earlier` was said for it before on
+    /// other connections. Its idle time begins now.
     pub(super) fn opened_since(self, started_at: Instant, earlier: Transcript) -> Self {
         Self { started_at, last_reply_at: Instant::now(), earlier, ..self }
     }
 
     /// Connects to a host and negotiates until a message can be sent, with STARTTLS if `tls` and the host offers it;
-    /// adds to `details`, what is known of the attempt.
+    /// adds to `details`, what is known of the attempt. Fails with `NoTls` after QUIT if the hop requires TLS and it
+    /// was not established.
     pub(super) async fn handshake(
         mta: &Mta,
         hop: &NextHop,
@@ -110,7 +112,8 @@ impl OutboundConnection {
         }
     }
 
-    /// Negotiates until a message can be sent; `false` if the peer does not offer the TLS that is required.
+    /// Negotiates until a message can be sent and returns `true`; `false` if the hop requires TLS, and the peer does
+    /// not offer it or refuses STARTTLS.
     async fn negotiate(&mut self, mta: &Mta, hop: &NextHop, tls: bool) -> Result<bool, SetupCause> {
         let context = mta.context();
         let trust = if hop.tls == TlsMode::Verified { &context.authority } else { &context.trust };
@@ -142,6 +145,7 @@ impl OutboundConnection {
         }
     }
 
+    /// Performs the TLS handshake for the name of the peer, and adds its time to the details.
     async fn handshake_tls(&mut self, trust: &Trust) -> Result<(), net::Error> {
         let began = Instant::now();
         let result = self.conn.connect_tls(trust, &self.host).await;
@@ -151,6 +155,7 @@ impl OutboundConnection {
         result
     }
 
+    /// The error of a set-up that failed for this cause; takes the details and the transcript.
     fn set_up_failed(&mut self, cause: SetupCause) -> SetupError {
         SetupError { cause, details: self.take_details(), transcript: self.take_transcript() }
     }
@@ -161,7 +166,8 @@ impl OutboundConnection {
     }
 
     /// Sends a message to the recipients of the envelope; returns the result, and the connection if it can be used
-    /// again.
+    /// again. After `STALE_AFTER` of idle time, sends the content only when the peer has accepted the envelope. If the
+    /// connection ends early, those without a reply fail with its error, in doubt after the whole message.
     pub(super) async fn send(mut self, envelope: &Envelope, message: &Message) -> (Attempt, Option<Self>) {
         if STALE_AFTER < self.last_reply_at.elapsed() {
             self.conn.machine.hold_next_message();
@@ -226,7 +232,7 @@ impl OutboundConnection {
         }
     }
 
-    /// How it went so far; a further message begins anew.
+    /// Takes the phases of the attempt so far; those of a further message begin anew.
     fn take_details(&mut self) -> AttemptDetails {
         let waits = self.conn.machine.take_waits();
         let details = self.details.take().unwrap_or_else(|| AttemptDetails::beginning(self.clock.now()));
@@ -240,12 +246,14 @@ impl OutboundConnection {
         }
     }
 
+    /// Takes what was said so far, first what was said for the message on connections before this one.
     fn take_transcript(&mut self) -> Transcript {
         let mut transcript = std::mem::take(&mut self.earlier);
         transcript.append(&self.conn.machine.take_transcript());
         transcript
     }
 
+    /// Converts a verdict of the session: a refusal, or that it was not sent, becomes a failure of this host name.
     fn verdict(&self, verdict: client::Verdict) -> Verdict {
         match verdict {
             client::Verdict::Accepted(reply) => Verdict::Accepted(reply),
@@ -258,7 +266,8 @@ impl OutboundConnection {
         }
     }
 
-    /// The failure of a session that was refused or ended early; in doubt if that was after the whole message.
+    /// The failure of a session: `SessionRefused` if the peer refused it with a reply, else `Broken`, in doubt if that
+    /// was after the whole message.
     fn failure(&self, failure: &client::Failure) -> Failure {
         match &failure.cause {
             Cause::Refused(reply) => {
@@ -268,6 +277,7 @@ impl OutboundConnection {
         }
     }
 
+    /// The failure of a session that ended early, as `what` says.
     fn broken(&self, what: &str, in_doubt: bool) -> Failure {
         Failure::Broken { host: self.host.clone(), what: what.to_owned(), in_doubt }
     }

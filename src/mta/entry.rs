@@ -53,7 +53,7 @@ pub struct Entry {
     pub(super) due: Timestamp,
     /// How often it was tried.
     pub attempts: u32,
-    /// Whether a report told the sender that it is late.
+    /// Whether a report has warned the sender that it is late.
     pub warned: bool,
 }
 
@@ -80,7 +80,7 @@ pub enum Remaining {
         envelope: Envelope,
         /// When the next attempt is due.
         due: Timestamp,
-        /// Whether a report has told the sender, now or before, that the message is late.
+        /// Whether a report has warned the sender, now or before, that the message is late.
         warned: bool,
         /// Why it was not relayed, for the operator.
         reason: Option<String>,

@@ -59,22 +59,24 @@ impl AliasExpansion {
         Some(expansion)
     }
 
+    /// Adds a target that is in no loop.
     fn add(&mut self, address: Address, alias_path: Vec<Address>) {
         self.targets.push(ExpandedTarget { address, alias_path, is_loop: false });
     }
 
-    /// The addresses that it stands for.
+    /// The addresses that it stands for, also those to which the message was sent before.
     pub(super) fn targets(&self) -> Vec<Address> {
         self.targets.iter().map(|target| target.address.clone()).collect()
     }
 
-    /// Whether the declared aliases lead back to itself only, so that there is nowhere to deliver to.
+    /// Whether the declared aliases lead back to itself only: it has no targets, and no copy is discarded.
     pub(super) fn has_no_destination(&self) -> bool {
         self.targets.is_empty() && !self.is_discarded
     }
 
-    /// Finds the targets to which the message was sent before: an alias that led to them has expanded it. RFC 9228 §4.
-    /// Returns the recipients that fail for it, which are the alias itself if no target is left.
+    /// Marks the targets to which the message was sent before: an alias that led to them is in one of its
+    /// `Delivered-To` fields. RFC 9228 §4. Returns the recipients that fail for it, which are the alias itself if no
+    /// target is left; none if nothing is in a loop.
     pub(super) fn mark_loops(&mut self, message: &Message) -> Vec<Recipient> {
         let passed: BTreeSet<_> = message.delivered_to().map(|name| name.key()).collect();
         for target in &mut self.targets {
@@ -87,13 +89,14 @@ impl AliasExpansion {
         self.recipients(looped.map(|target| target.address.clone()))
     }
 
-    /// Whether the message was sent to all targets before, as its `Delivered-To` fields say.
+    /// Whether the message was sent to all targets before, as [`Self::mark_loops`] has found; `false` without targets,
+    /// or if a copy is discarded.
     pub(super) fn was_sent_to_all(&self) -> bool {
         !self.is_discarded && !self.targets.is_empty() && self.targets.iter().all(|target| target.is_loop)
     }
 
-    /// The copies of the message: the recipients that the same aliases led to, and those aliases. No address of `seen`
-    /// is among them; the recipients are added there.
+    /// The copies of the message, without targets in a loop: the recipients that the same aliases led to, and those
+    /// aliases, the one in the envelope first. No address of `seen` is among the recipients; they are added there.
     pub(super) fn copies(&self, seen: &mut BTreeSet<Address>) -> Vec<(Vec<Recipient>, &[Address])> {
         let mut copies: Vec<(Vec<Address>, &[Address])> = Vec::new();
         for ExpandedTarget { address, alias_path, .. } in self.targets.iter().filter(|target| !target.is_loop) {
@@ -108,8 +111,9 @@ impl AliasExpansion {
         copies.into_iter().map(|(addresses, alias_path)| (self.recipients(addresses), alias_path)).collect()
     }
 
-    /// The targets as recipients. A single one takes over all requests of the sender; several do not report success,
-    /// which this host reports itself. RFC 3461 §5.2.7.1, §5.2.7.2 (c).
+    /// The targets as recipients, with the ORCPT of the alias, or its address if it has none. A single target takes
+    /// over all requests of the sender; several do not report success, which this host reports itself. RFC 3461
+    /// §5.2.7.1, §5.2.7.2 (c).
     fn recipients(&self, targets: impl IntoIterator<Item = Address>) -> Vec<Recipient> {
         let notify = match self.is_single() {
             true => self.alias.notify,
@@ -121,8 +125,8 @@ impl AliasExpansion {
         targets.into_iter().map(|address| Recipient { address, notify, orcpt: Some(orcpt.clone()) }).collect()
     }
 
-    /// The report to the sender at the expansion, if there is one. RFC 3461 §5.2.7; what is discarded counts as
-    /// delivered.
+    /// What a report says to the sender at the expansion: delivered if all is discarded, else expanded; `None` for a
+    /// single target, which takes over the requests. Whether the sender gets it is up to NOTIFY. RFC 3461 §5.2.7.
     pub(super) fn sender_notice(&self) -> Option<(Action, RecipientStatus)> {
         let notice =
             |action, text: String| Some((action, RecipientStatus { status: (2, 0, 0), host: None, text: Some(text) }));
@@ -133,18 +137,20 @@ impl AliasExpansion {
         }
     }
 
+    /// Whether it stands for exactly one target, and no copy is discarded.
     fn is_single(&self) -> bool {
         self.targets.len() == 1 && !self.is_discarded
     }
 }
 
-/// The message with a `Delivered-To` on top for each alias that led to a copy, the first of them lowest: no others,
-/// which its recipients need not know.
+/// Returns the message with a `Delivered-To` on top for each alias that led to a copy, the first of them lowest: no
+/// others, which its recipients need not know.
 pub(super) fn with_delivered_to(message: &Message, alias_path: &[Address]) -> Message {
     alias_path.iter().fold(message.clone(), |message, name| message.with_header(&delivered_to(name)))
 }
 
-/// The targets of an alias or catch-all address of this host; `None` if the address is neither.
+/// The targets of an alias, or of the catch-all address for an unknown one, of this host; `None` if the address is
+/// neither, or of another host.
 fn targets<'a>(mta: &'a Mta, address: &Address) -> Option<&'a [Target]> {
     mta.context().world.alias(address).filter(|_| mta.is_local(address.domain()))
 }

@@ -96,12 +96,14 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// No connection to `host`.
+    /// Returns [`Failure::Unreachable`] for this host, with the text of the error as the reason.
     pub fn unreachable(host: &str, error: &net::Error) -> Self {
         Self::Unreachable { host: host.to_owned(), why: error.to_string() }
     }
 
-    /// Whether trying again cannot help. RFC 5321 §4.2.1, §5.1.
+    /// Whether trying again cannot help: a refusal of the message with `5yz`, a status of class 5, a definite DNS
+    /// answer, a null MX, a loop, no mail server at an address literal, the end of the retries, or the lack of TLS that
+    /// the sender requires. A refused or broken session is not permanent. RFC 5321 §4.2.1, §5.1.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Refused { reply, .. } => reply.is_permanent(),
@@ -113,7 +115,9 @@ impl Failure {
         }
     }
 
-    /// The enhanced status code for a report: class, subject and detail. RFC 3463, RFC 7505 §4, and RFC 8689 §4.2.1.
+    /// The enhanced status code for a report: class, subject and detail. It is that of the reply, if the message was
+    /// refused, or the session with a `4yz` that has one; else the code of the kind of failure. RFC 3463, RFC 7505 §4,
+    /// and RFC 8689 §4.2.1.
     pub fn status(&self) -> (u8, u16, u16) {
         match self {
             Self::Refused { reply, .. } => reply.status(),
@@ -137,7 +141,8 @@ impl Failure {
         }
     }
 
-    /// Whether the next host may have accepted it, so that sending it again may duplicate it. RFC 5321 §6.1.
+    /// Whether the next host may have accepted it, so that sending it again may duplicate it: the session broke after
+    /// the whole message; of an expired message, the last one did. RFC 5321 §6.1.
     pub fn is_in_doubt(&self) -> bool {
         match self {
             Self::Broken { in_doubt, .. } => *in_doubt,
@@ -146,7 +151,8 @@ impl Failure {
         }
     }
 
-    /// The next host, if it did not accept the message; `None` if this host made the decision.
+    /// The host that refused the message or its session, broke the session, was not reached, or failed at TLS; for an
+    /// expired message, that of its last failure. `None` for all other failures, also one that was not sent.
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Refused { host, .. }
@@ -160,7 +166,8 @@ impl Failure {
         }
     }
 
-    /// The reply of the next host, if it refused.
+    /// The reply by which the next host refused the message or the session; for an expired message, that of its last
+    /// failure. `None` for all other failures.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Refused { reply, .. } | Self::SessionRefused { reply, .. } => Some(reply),

@@ -26,7 +26,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// A job for some recipients of an entry, and what receives its result.
+    /// A job for some recipients of an entry, none of which has a verdict, and what receives its result.
     pub(super) fn new(
         entry: &Entry,
         recipients: Vec<Recipient>,
@@ -54,12 +54,12 @@ impl Job {
         Envelope { recipients, ..self.envelope.clone() }
     }
 
-    /// How long it has waited at this time, in milliseconds.
+    /// How long it has waited at this time, in milliseconds; 0 if it did not wait yet then.
     pub(super) fn waited_ms(&self, until: Timestamp) -> f64 {
         milliseconds(Duration::try_from(until.duration_since(self.waits_since)).unwrap_or_default())
     }
 
-    /// Hands over the result, with the time that the job waited, to what waits for it.
+    /// Hands the result to what waits for it, after setting the time that the job waited in its details, if it has any.
     pub(super) fn finish(self, mut attempt: Attempt) {
         if let Some(details) = &mut attempt.details {
             details.wait_ms = self.waited_ms(details.began);

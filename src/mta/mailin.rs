@@ -1,8 +1,8 @@
 //! An MTA whose SMTP server is the `mailin-embedded` crate (blocking, one thread per connection), in front of our queue.
 //!
 //! It knows 8BITMIME and no other extension, takes no null reverse-path, no quoted local part and no parameter that it
-//! does not know, and answers one command at a time. It does not tell the port of a peer, so a host of the world is known
-//! by what it calls itself. It never ends: what is turned off says 421 until it is turned on again.
+//! does not know, and answers one command at a time. It does not pass on the port of a peer, so a host of the world is
+//! known by what it calls itself. It never ends: what is turned off says 421 until it is turned on again.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,8 @@ pub struct Mailin {
 type StopSwitch = Arc<Mutex<Stop>>;
 
 impl Mailin {
-    /// Serves at the listener until the process ends, and takes mail until `stop`.
+    /// Serves at the listener in a thread of its own until the process ends, and takes mail until `stop`; after that,
+    /// it answers 421. `at` is the address that [`Mailin::address`] returns.
     ///
     /// # Errors
     /// The operating system gives no thread.
@@ -55,12 +56,12 @@ impl Mailin {
         Ok(Self { at, stop_switch })
     }
 
-    /// Takes mail again, until `stop`.
+    /// Takes mail again, until `stop`, which replaces the one before.
     pub fn reopen(&self, stop: Stop) {
         *lock(&self.stop_switch) = stop;
     }
 
-    /// Its real address.
+    /// The address that it was started with.
     pub fn address(&self) -> SocketAddr {
         self.at
     }
@@ -96,16 +97,18 @@ impl MailinHandler {
         }
     }
 
+    /// Whether it takes no mail now.
     fn is_stopped(&self) -> bool {
         lock(&self.stop_switch).is_cancelled()
     }
 
-    /// The host of the world that the peer says it is.
+    /// The host of the world that the peer says it is; `None` if HELO named none.
     fn host(&self) -> Option<&Host> {
         self.mta.context().world.hosts.values().find(|host| host.fqdn.eq_ignore_ascii_case(&self.hello))
     }
 
-    /// The reply to RCPT for this address, as [`super::SmtpPolicy`] decides it. RFC 5321 §3.3.
+    /// The reply to RCPT for this address: OK for mailboxes and aliases of this host, and for others if it relays for
+    /// the host that HELO named; else 550, also for an alias without a destination. RFC 5321 §3.3.
     fn recipient(&self, address: &Address) -> Response {
         let context = self.mta.context();
         let relays = || self.host().is_some_and(|host| context.settings.relay_from.hosts.contains(&host.name));
@@ -122,8 +125,9 @@ impl MailinHandler {
         }
     }
 
-    /// Queues the message that was received, and returns the reply to it: the stage that takes responsibility. RFC 5321
-    /// §6.1.
+    /// Queues the message that was received, whose data and envelope it takes, and returns the reply: the stage that
+    /// takes responsibility (RFC 5321 §6.1). 552 if it is too large, 554 for a bare CR or LF or a loop, 452 if it
+    /// cannot be stored. Blocks the thread until it is durable.
     fn store(&mut self) -> Response {
         let (data, envelope) = (std::mem::take(&mut self.data), std::mem::take(&mut self.envelope));
         if self.too_large {
@@ -144,6 +148,8 @@ impl MailinHandler {
         }
     }
 
+    /// Where the message comes from, for its trace field and its journey: the peer is at the first address of the host
+    /// that HELO named, or else where its connection came from.
     fn origin(&self) -> Origin<'_> {
         let host = self.host();
         let address = host.and_then(|host| host.addresses.first().copied());
@@ -162,6 +168,7 @@ impl MailinHandler {
 }
 
 impl Handler for MailinHandler {
+    /// Notes name and address of the peer and accepts them; 421 while stopped.
     fn helo(&mut self, ip: IpAddr, domain: &str) -> Response {
         if self.is_stopped() {
             return response::NO_SERVICE;
@@ -170,6 +177,7 @@ impl Handler for MailinHandler {
         response::OK
     }
 
+    /// Begins a new envelope with this sender; 421 while stopped, 553 for an invalid address.
     fn mail(&mut self, _ip: IpAddr, _domain: &str, from: &str) -> Response {
         if self.is_stopped() {
             return response::NO_SERVICE;
@@ -180,6 +188,8 @@ impl Handler for MailinHandler {
         response::OK
     }
 
+    /// Adds the recipient to the envelope, once, if this host takes mail for it; 553 for an invalid address, 452 if
+    /// there are too many, else the refusal.
     fn rcpt(&mut self, to: &str) -> Response {
         let Ok(address) = to.parse::<Address>() else { return response::BAD_MAILBOX };
         if self.mta.context().settings.policy.recipients_max <= self.envelope.recipients.len() {
@@ -193,6 +203,7 @@ impl Handler for MailinHandler {
         reply
     }
 
+    /// Accepts and clears the data; notes in the envelope whether the body is 8-bit.
     fn data_start(&mut self, _domain: &str, _from: &str, is8bit: bool, _to: &[String]) -> Response {
         if is8bit {
             self.envelope.body = Body::EightBit;
@@ -201,6 +212,8 @@ impl Handler for MailinHandler {
         response::OK
     }
 
+    /// Appends a line to the data, unless that exceeds the maximum size; then the message is too large, and no further
+    /// line is kept. Never fails.
     fn data(&mut self, line: &[u8]) -> std::io::Result<()> {
         self.too_large |= self.mta.context().settings.size_max < self.data.len() + line.len();
         if !self.too_large {
@@ -209,6 +222,7 @@ impl Handler for MailinHandler {
         Ok(())
     }
 
+    /// Queues the message and returns the reply; 421 while stopped.
     fn data_end(&mut self) -> Response {
         if self.is_stopped() { response::NO_SERVICE } else { self.store() }
     }

@@ -80,7 +80,7 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// The same task, which is dropped where it is when `end` fires.
+    /// Returns a future that runs `task` until it completes, or drops it unfinished when `end` fires.
     fn until_end(&self, task: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
         let end = self.end.clone();
         // Boxed here, because a task that is spawned is copied several times.
@@ -103,17 +103,18 @@ impl Mta {
         Ok(Self(Arc::new(Inner { context, fqdn, queue, scheduler, policy, tasks: Mutex::default() })))
     }
 
+    /// Replaces the tasks of the last start by those of a new one; ends none of them.
     fn set_tasks(&self, tasks: Tasks) {
         *lock(&self.0.tasks) = tasks;
     }
 
-    /// Spawns a task that is dropped where it is at the end of the host.
+    /// Spawns a task, tracked among the workers of the current start; it is dropped unfinished at the end of the host.
     fn spawn_worker(&self, task: impl Future<Output = ()> + Send + 'static) {
         let tasks = lock(&self.0.tasks).clone();
         tasks.workers.spawn(tasks.until_end(task));
     }
 
-    /// Whether the host is on.
+    /// Whether the host is on; `false` before its first start, and from its stop on.
     fn is_on(&self) -> bool {
         lock(&self.0.tasks).lifetime.as_ref().is_some_and(|lifetime| !lifetime.is_over())
     }
@@ -133,7 +134,7 @@ impl Mta {
         &self.0.context.host
     }
 
-    /// The DNS name of the host.
+    /// The DNS name of the host; empty if the world does not declare the host.
     pub fn fqdn(&self) -> &str {
         &self.0.fqdn
     }
@@ -158,7 +159,8 @@ impl Mta {
         own.and_then(|(domain, _)| Address::new("postmaster", domain).ok())
     }
 
-    /// Whether mail to this domain is delivered to an MDA by this host.
+    /// Whether this host is an exchange of the domain, so that it delivers mail to it to an MDA. An undeclared domain
+    /// is that of `elsewhere`; `false` if the world has no such domain.
     fn is_local(&self, domain: &str) -> bool {
         self.context().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
     }

@@ -56,7 +56,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue of `host` in `store`; its messages there are scheduled in `scheduler`, due as before.
+    /// Opens the queue of `host` in `store`; its messages there that are not on hold are scheduled in `scheduler`, due
+    /// as before, in place of what that had.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -71,7 +72,8 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Resets the schedule to what is in the store, as after a crash.
+    /// Replaces the schedule by the rows in the store that are not on hold, each due as before, and forgets all other
+    /// state of the scheduler, as after a crash.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -89,7 +91,8 @@ impl Queue {
     }
 
     /// Makes durable, in one commit, all that the message `id` became: several copies if aliases were expanded, none if
-    /// they discard it; with new entries of the catalogue. After the commit, calls `then`, and then all are due.
+    /// they discard it; with new entries of the catalogue. After the commit, publishes the entries, calls `then`, and
+    /// makes all copies due at once. Without copies and entries, only calls `then`.
     ///
     /// # Errors
     /// Something could not be stored, and nothing is.
@@ -117,10 +120,11 @@ impl Queue {
         Ok(Receipt { id })
     }
 
-    /// Takes a message from the cache of the scheduler, or reads it; `None` if it was deleted or is on hold.
+    /// Takes a message from the cache of the scheduler, or reads it and its content from the store; `None` if it was
+    /// deleted or is on hold. A message from the cache is not read again.
     ///
     /// # Errors
-    /// The store cannot be read, or this row of it; see `hold_unreadable`.
+    /// The store cannot be read; `Corrupt`, `Damaged` or `Missing` if this row or its content cannot.
     pub fn load(&self, row: i64) -> Result<Option<Entry>, store::Error> {
         if let Some(entry) = self.scheduler.take_cached(row) {
             return Ok(Some(entry));
@@ -134,8 +138,9 @@ impl Queue {
         Ok(Some(Entry { row, content, queued, due, attempts, warned }))
     }
 
-    /// Puts a row in flight that cannot be read on hold, with the reason: trying it again would not help. The operator
-    /// sees it in the list, and may release or delete it. Returns the row; nothing if it was deleted.
+    /// Puts a row in flight that cannot be read on hold, with the reason, and ends its flight without a due time:
+    /// trying it again would not help. The operator sees it in the list, and may release or delete it. Returns the row;
+    /// nothing if it was deleted.
     ///
     /// # Errors
     /// It could not be stored; the row is still in flight.
@@ -146,8 +151,9 @@ impl Queue {
         Ok(held)
     }
 
-    /// Stores the result of an attempt and its reports, then schedules the row for its next attempt, and the reports.
-    /// The row stays in flight if recipients of it do.
+    /// Stores the result of an attempt, its reports, and their entries in the catalogue, in one commit; deletes the row
+    /// if no recipient remains. Then schedules the row for its next attempt, and the reports. The row stays in flight
+    /// if recipients of it do.
     ///
     /// # Errors
     /// It could not be stored; the row is still in flight.
@@ -192,24 +198,25 @@ impl Queue {
         reports.iter().filter(|_| is_on).map(|report| report.arrival(report.recipient_keys(), None)).collect()
     }
 
-    /// Sends the new entries to the readers of the catalogue, after their commit.
+    /// Sends the new entries to the readers of the catalogue, after their commit; does nothing if the queue has none.
     fn publish(&self, entered: catalogue::Changes) {
         if let Some(catalogue) = &self.catalogue {
             catalogue.publish(entered);
         }
     }
 
-    /// The number of messages that wait, without those on hold or in flight.
+    /// The number of messages that wait for their time, for memory or for a slot, without those on hold or in flight.
     pub fn len(&self) -> usize {
         self.scheduler.len()
     }
 
-    /// Whether none waits.
+    /// Whether no message waits for its time, for memory or for a slot; one may be on hold or in flight.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether no state of any message is in memory: none waits, is in flight, or is cached.
+    /// Whether no state of any message is in memory: none waits, is in flight, or is cached, and no slot is taken or
+    /// reserved.
     pub fn is_idle(&self) -> bool {
         self.scheduler.is_idle()
     }
@@ -221,7 +228,8 @@ fn enter(transaction: &Transaction<'_>, arrivals: &[Arrival]) -> Result<catalogu
     Ok(catalogue::Changes { added: added.collect::<Result<_, _>>()?, ..Default::default() })
 }
 
-/// Reads what all queues of a store hold; what cannot be read is left out.
+/// Reads what the queues of all hosts in a store hold: the recipients, and the contents of reports. Rows whose envelope
+/// cannot be read are left out.
 ///
 /// # Errors
 /// The store cannot be read.

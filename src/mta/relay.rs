@@ -63,8 +63,8 @@ async fn run(mta: Mta, stop: Stop, tasks: Tasks) {
 /// The slot at a destination, and the recipients of the message that go there.
 type Part = (Slot, Vec<Recipient>);
 
-/// Reads an entry that is due and asks for slots at the destinations of its recipients. `None` if no attempt begins:
-/// the entry waits, is tried later, is on hold, or is gone.
+/// Loads an entry that is due and asks for slots at the destinations of its recipients. `None` if no attempt begins:
+/// the entry waits for a slot or for memory, is due again later, was put on hold since it cannot be read, or is gone.
 async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Vec<Part>)> {
     let entry = match mta.queue().load(row) {
         Ok(Some(entry)) => entry,
@@ -87,7 +87,8 @@ async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Vec<Part>)> {
     Some((entry, slots.into_iter().zip(recipients).collect()))
 }
 
-/// Puts a message on hold that will not become readable by itself.
+/// Logs the error, and puts a message on hold that will not become readable by itself. If that cannot be stored, the
+/// row is due again after `STORE_RETRY_INTERVAL`.
 async fn hold_unreadable(mta: &Mta, row: i64, error: &store::Error) {
     tracing::error!(host = %mta.host(), %error, row, "queue entry unreadable; held until it is released");
     if let Err(error) = mta.hold_unreadable(row, error).await {
@@ -101,7 +102,7 @@ fn retry_later(mta: &Mta, row: i64, error: &store::Error) {
     mta.scheduler().reschedule(row, Some(later(mta.context().clock.now(), STORE_RETRY_INTERVAL)));
 }
 
-/// The recipients by destination.
+/// Groups the recipients of the entry by their destination, in ascending order of destinations.
 fn by_next_hop(mta: &Mta, entry: &Entry) -> BTreeMap<NextHop, Vec<Recipient>> {
     let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let tls_preference = TlsPreference::of_message(&entry.queued.envelope, &entry.queued.message);
@@ -111,15 +112,16 @@ fn by_next_hop(mta: &Mta, entry: &Entry) -> BTreeMap<NextHop, Vec<Recipient>> {
     groups
 }
 
-/// Whether a report to the sender is due if the message cannot be relayed now.
+/// Whether a report to the sender is due if the message cannot be relayed now: the time to give up is over, or that to
+/// warn is, and no report has warned yet.
 fn report_due(mta: &Mta, entry: &Entry) -> bool {
     let (now, Retry { give_up, warn, .. }) = (mta.context().clock.now(), mta.context().settings.retry);
     let is_over = |time| later(entry.queued.arrived, time) <= now;
     is_over(give_up) || (!entry.warned && is_over(warn))
 }
 
-/// Tries all destinations at once, and stores the results. A slow one does not delay the settlement of what others
-/// accepted, so that a crash does not repeat it.
+/// Tries all destinations at once, and stores the results in the end. If others take longer than
+/// `PARTIAL_SETTLE_DELAY`, what is final so far is stored first, so that a crash does not repeat it.
 async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
     let id = entry.queued.id;
     let mut tries: FuturesUnordered<_> = parts

@@ -44,7 +44,8 @@ pub(super) struct RecipientStatus {
 }
 
 impl RecipientStatus {
-    /// The status of a recipient that failed or waits; the text is the reply of the next host, if it refused.
+    /// The status of a recipient that failed or waits. The text is the reply of the next host, with that host, if it
+    /// refused; else the reason of this host, without a host.
     pub(super) fn of(failure: &Failure) -> Self {
         let text = Some(failure.reply().map_or_else(|| failure.to_string(), ToString::to_string));
         let host = failure.reply().and(failure.host()).map(str::to_owned);
@@ -55,8 +56,9 @@ impl RecipientStatus {
 /// A recipient, its result, and the details.
 type DsnEntry<'a> = (&'a Recipient, Action, RecipientStatus);
 
-/// The reports about one message, one for each action. A message without a sender has no report (RFC 5321 §4.5.5); what
-/// failed is reported to the postmaster of this host instead.
+/// The reports about one message, one for each action, with the recipients whose NOTIFY requests it; not stored yet. A
+/// message without a sender has no report (RFC 5321 §4.5.5); what failed is reported to the postmaster of this host
+/// instead.
 pub(super) fn all(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], now: Timestamp) -> Vec<QueuedMessage> {
     let Some(sender) = &queued.envelope.reverse_path else { return to_postmaster(mta, queued, entries, now) };
     let mut by_action: BTreeMap<Action, Vec<&DsnEntry<'_>>> = BTreeMap::new();
@@ -66,7 +68,8 @@ pub(super) fn all(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], n
     by_action.into_iter().map(|(action, entries)| report(mta, queued, sender, action, &entries, now)).collect()
 }
 
-/// One report about what failed, except for the postmaster: a report of that could fail in turn, without end.
+/// One report to the postmaster about what failed, except for mail to a postmaster: a report of that could fail in
+/// turn, without end. None if nothing else failed, or the world has no domain.
 fn to_postmaster(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], now: Timestamp) -> Vec<QueuedMessage> {
     let Some(postmaster) = mta.postmaster() else { return Vec::new() };
     let is_lost = |entry: &&DsnEntry<'_>| entry.1 == Action::Failed && !entry.0.address.is_postmaster();
@@ -74,14 +77,14 @@ fn to_postmaster(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], no
     if lost.is_empty() { Vec::new() } else { vec![report(mta, queued, &postmaster, Action::Failed, &lost, now)] }
 }
 
-/// The event that records a report about a journey.
+/// The `Reported` event for a report: its recipients, and the journey that it is about.
 pub(super) fn step(report: &QueuedMessage, about: JourneyId) -> EventKind {
     let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
     EventKind::Reported { about, recipients }
 }
 
-/// Whether the recipient's NOTIFY asks for a report of this action; without it, failure and delay are reported. RFC
-/// 3461 §4.1.
+/// Whether the recipient's NOTIFY asks for a report of this action; without it, failure and delay are reported. What is
+/// passed on to a host that reports never is. RFC 3461 §4.1.
 fn wants(recipient: &Recipient, action: Action) -> bool {
     match (action, recipient.notify) {
         (Action::PassedOn, _) => false,
@@ -91,7 +94,8 @@ fn wants(recipient: &Recipient, action: Action) -> bool {
     }
 }
 
-/// The report of one action to `sender`, ready to be queued: a message with a journey of its own.
+/// The report of one action to `sender`, with a null reverse-path, not stored yet: a message with a journey of its own
+/// and a `Received` field, due at `now`. It requires TLS if the reported message does (RFC 8689 §5).
 fn report(
     mta: &Mta,
     queued: &QueuedMessage,
@@ -123,8 +127,9 @@ fn report(
     }
 }
 
-/// The whole report, its header included: a text, the fields for programs, and what is returned of the message, which
-/// may have line ends that are not CR LF. `id` is that of the report. RFC 3464 §2.
+/// The whole report, its header included: a text, the fields for programs, and the message, if it failed, was requested
+/// in full, and may be returned, else its header. May have line ends that are not CR LF. `id` is that of the report.
+/// RFC 3464 §2.
 fn compose(
     mta: &Mta,
     queued: &QueuedMessage,
@@ -247,7 +252,7 @@ impl Fields<'_> {
     }
 }
 
-/// Text in ASCII: other characters are written as in addresses of type `utf-8`, such as `\x{E9}`. RFC 6533 §3.
+/// The text in ASCII: other characters are written as in addresses of type `utf-8`, such as `\x{E9}`. RFC 6533 §3.
 fn escaped(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return text.into();
@@ -280,7 +285,8 @@ fn texts(action: Action) -> (&'static str, &'static str) {
     }
 }
 
-/// Whether a local part is not ASCII, so that the report needs the international media types. RFC 6533 §3.
+/// Whether the local part of a recipient is not ASCII, so that the report needs the international media types. RFC 6533
+/// §3.
 fn is_international(entries: &[&DsnEntry<'_>]) -> bool {
     entries.iter().any(|(recipient, ..)| !recipient.address.local().is_ascii())
 }
@@ -290,8 +296,8 @@ fn one_line(text: &str) -> String {
     text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The text on one line of up to `width` bytes. Longer text is folded at spaces, a long word at `MAX_PIECE_BYTES`;
-/// further lines begin with `indent`.
+/// The text, its lines joined, on one line of up to `width` bytes. Longer text is folded at spaces, a long word at
+/// `MAX_PIECE_BYTES`; further lines begin with `indent`. A word between both lengths stays whole.
 fn folded(text: &str, indent: &str, width: usize) -> String {
     let text = one_line(text);
     let (mut lines, mut rest) = (Vec::new(), text.as_str());
@@ -311,14 +317,15 @@ fn folded(text: &str, indent: &str, width: usize) -> String {
     lines.join(&format!("\r\n{indent}"))
 }
 
+/// Whether a line of the message has more than `MAX_LINE_BYTES`, without its line end.
 fn has_long_lines(message: &Message) -> bool {
     message.pieces().iter().any(|piece| {
         piece.split(|byte| *byte == b'\n').any(|line| MAX_LINE_BYTES < line.strip_suffix(b"\r").unwrap_or(line).len())
     })
 }
 
-/// Appends header fields to the report; lines that are too long are folded, before a space if there is one. RFC 5322
-/// §2.2.3.
+/// Appends header fields to the report; a line of more than `MAX_LINE_BYTES` is folded, before a space if there is one,
+/// else between characters. RFC 5322 §2.2.3.
 fn write_header(report: &mut Vec<u8>, header: &[u8]) {
     for mut line in header.split_inclusive(|byte| *byte == b'\n') {
         while MAX_LINE_BYTES < line.strip_suffix(b"\r\n").unwrap_or(line).len() {
@@ -334,7 +341,7 @@ fn write_header(report: &mut Vec<u8>, header: &[u8]) {
     }
 }
 
-/// The part of a message that a header-only report returns: all before the first empty line.
+/// The header of a message: all before the first empty line, or all if there is none.
 fn header(message: &[u8]) -> &[u8] {
     let end = message.windows(4).position(|window| window == b"\r\n\r\n");
     end.map_or(message, |end| &message[..end + 2])

@@ -19,7 +19,8 @@ pub(super) struct Target {
 
 impl NextHop {
     /// The next hop of a recipient at this MTA: the mailboxes of a local domain, else the first route that matches, the
-    /// smarthost, the address literal, or the exchanges of the domain.
+    /// smarthost, the address literal, or the exchanges of the domain. Its TLS is that of the route, or else of the
+    /// settings, as the preference of the message changes it.
     pub(super) fn of(mta: &Mta, recipient: &Address, tls_preference: TlsPreference) -> Self {
         let (context, domain) = (mta.context(), recipient.domain());
         let sender_requires = tls_preference == TlsPreference::Required;
@@ -39,7 +40,9 @@ impl NextHop {
         Self { kind, tls: tls_preference.of(tls), sender_requires }
     }
 
-    /// The hosts to try, in order, as `resolver` finds them.
+    /// The hosts to try, in order, with the addresses that `resolver` finds: one host for all kinds but an exchange, on
+    /// the port of LMTP for mailboxes. Fails if a name cannot be looked up, the domain takes no mail, or the mail would
+    /// loop.
     pub(super) async fn targets(&self, mta: &Mta, resolver: &Resolver) -> Result<Vec<Target>, Failure> {
         let name =
             |host: &HostName| mta.context().world.hosts.get(host).map_or(host.to_string(), |host| host.fqdn.clone());
@@ -57,6 +60,7 @@ impl NextHop {
 }
 
 impl Target {
+    /// A host with one address, and without an MX preference.
     fn at(name: String, address: SocketAddr) -> Self {
         Self { name, preference: None, addresses: vec![address] }
     }
@@ -85,7 +89,8 @@ impl TlsPreference {
         }
     }
 
-    /// How well to protect a connection for which the settings say `configured`.
+    /// The protection of a connection for which the settings say `configured`: `Required` makes it verified, `Waived`
+    /// at most opportunistic.
     fn of(self, configured: TlsMode) -> TlsMode {
         match self {
             Self::AsConfigured => configured,
@@ -95,7 +100,7 @@ impl TlsPreference {
     }
 }
 
-/// The next hop of a route, if it has one.
+/// The kind of the next hop that a route names; `None` if it names none, and only sets TLS.
 fn kind(route: &Route) -> Option<HopKind> {
     match route.via.as_ref()? {
         Via::Host(host) => Some(HopKind::Host(host.clone())),
@@ -109,7 +114,8 @@ fn literal(domain: &str) -> Option<IpAddr> {
     inner.strip_prefix("ipv6:").unwrap_or(inner).parse().ok()
 }
 
-/// The host at an address. If only hosts of the world can be reached, it must be one of those that accept mail.
+/// The host at an address, on port 25. If only hosts of the world can be reached, it must be one of those that accept
+/// mail (else `NoMailServer`); it must not be this host (`Loop`).
 fn literal_target(mta: &Mta, ip: IpAddr) -> Result<Target, Failure> {
     let (context, name) = (mta.context(), format!("[{ip}]"));
     match context.world.host_at(ip) {
@@ -120,7 +126,7 @@ fn literal_target(mta: &Mta, ip: IpAddr) -> Result<Target, Failure> {
     }
 }
 
-/// The host of this name, with all addresses that DNS has for it, and this port.
+/// The host of this name, with all addresses that DNS has for it, and this port; fails if the lookup does.
 async fn target(resolver: &Resolver, name: &str, port: u16) -> Result<Target, Failure> {
     let addresses = resolver.addresses(name).await?;
     let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
@@ -128,7 +134,8 @@ async fn target(resolver: &Resolver, name: &str, port: u16) -> Result<Target, Fa
 }
 
 /// The exchanges of a domain that have an address, in the order to try them: those with a lower preference value than
-/// this host. RFC 5321 §5.1.
+/// this host. Without MX, the domain itself. Fails with `NullMx`, with `Loop` if none is left, or, if none has an
+/// address, with a temporary failure of their lookups before a permanent one. RFC 5321 §5.1.
 async fn exchanges(mta: &Mta, resolver: &Resolver, domain: &str) -> Result<Vec<Target>, Failure> {
     let found = resolver.mx(domain).await?;
     let has_mx = matches!(found, Mx::Hosts(_));
@@ -151,14 +158,15 @@ async fn exchanges(mta: &Mta, resolver: &Resolver, domain: &str) -> Result<Vec<T
     }
 }
 
-/// Equal preferences in random order, to spread the load. RFC 5321 §5.1.
+/// Sorts the exchanges by preference, equal ones in random order, to spread the load. RFC 5321 §5.1.
 fn in_order(mut hosts: Vec<Exchange>, rng: &Rng) -> Vec<Exchange> {
     rng.shuffle(&mut hosts);
     hosts.sort_by_key(|exchange| exchange.preference);
     hosts
 }
 
-/// Without this host and those whose preference is no better: the message would loop. RFC 5321 §5.1.
+/// Removes the host `own` and all exchanges whose preference is no better than its: the message would loop. All stay if
+/// it is not among them. RFC 5321 §5.1.
 fn nearer(hosts: Vec<Exchange>, own: &str) -> Vec<Exchange> {
     let ours = hosts.iter().find(|exchange| exchange.host == own).map(|exchange| exchange.preference);
     hosts.into_iter().filter(|exchange| ours.is_none_or(|ours| exchange.preference < ours)).collect()

@@ -89,7 +89,8 @@ impl Scheduler {
         }
     }
 
-    /// Forgets all that it knew, also about destinations; these rows are due. All workers must have ended.
+    /// Replaces all state, also about destinations, slots and the cache, by these rows, each due at its time. All
+    /// workers must have ended.
     pub(super) fn reset(&self, due: BTreeSet<(Timestamp, i64)>) {
         self.active_attempts.clear();
         self.change(|state| *state = State { index: DueIndex::new(due), ..State::default() });
@@ -129,20 +130,21 @@ impl Scheduler {
         }
     }
 
-    /// Takes the next row if one is due at `now`, without waiting; else says when one is.
+    /// Takes the next row if one is due at `now`, without waiting; else returns when one is. `Nothing` also if too many
+    /// rows are in flight.
     pub(super) fn next(&self, now: Timestamp) -> Next {
         self.state().index.next(now)
     }
 
-    /// Removes an entry from the cache.
+    /// Removes and returns an entry of the cache; `None` if it is not there.
     pub(super) fn take_cached(&self, row: i64) -> Option<Entry> {
         self.state().cache.take(row)
     }
 
     /// Asks for a slot at each of these destinations, in ascending order, for an entry in flight. `None` if it does not
     /// get them, or no memory for its message; it is no longer in flight then: it is parked at the first destination
-    /// without a free slot, waits for memory or, if all are in back-off, is due at the end of that. An entry about
-    /// which a report is due (`urgent`) ignores back-off.
+    /// without a free slot, waits for memory or, if all are in back-off, is due when the first of those ends. An entry
+    /// about which a report is due (`urgent`) ignores back-off.
     pub(super) fn admit(&self, entry: Entry, hops: &[NextHop], urgent: bool) -> Option<(Entry, Vec<Slot>)> {
         let now = self.clock.now();
         self.change(|state| {
@@ -186,7 +188,8 @@ impl Scheduler {
         })
     }
 
-    /// Parks an entry in flight at a destination without a free slot; it takes no memory then.
+    /// Parks an entry in flight, which it puts into the cache, at a destination without a free slot; it takes no memory
+    /// then. Does not park it, but frees its slots, if the operator has put it on hold meanwhile.
     fn park(&self, state: &mut State, entry: Entry, hop: &NextHop, now: Timestamp) {
         state.release_memory(entry.row, now);
         if !state.index.leave(entry.row) {
@@ -199,23 +202,24 @@ impl Scheduler {
         state.cache.insert(entry);
     }
 
-    /// A message was sent to a destination, or failed there: its slot is free.
+    /// Frees the slot after a message was sent to its destination, or failed there; the next parked message gets it and
+    /// is due.
     pub(super) fn complete(&self, slot: Slot) {
         let now = self.clock.now();
         self.change(|state| state.release(&slot.0, now));
     }
 
-    /// A row is no longer in flight. It is due at `until`, unless the operator decided otherwise meanwhile; `None` if
-    /// it was deleted or is on hold.
+    /// Ends the flight of a row, its attempts, and what it has of memory and reserved slots. It is due at `until`,
+    /// unless the operator decided otherwise meanwhile; `None` if it was deleted or is on hold.
     pub(super) fn reschedule(&self, row: i64, until: Option<Timestamp>) {
         let now = self.clock.now();
         self.active_attempts.end(row);
         self.change(|state| state.end(row, until, now));
     }
 
-    /// A destination cannot be reached: takes its jobs, which the caller fails with this error, and begins a back-off,
-    /// at the end of which its parked messages are due, unless trying again cannot help. `wait` returns that end for
-    /// the number of failures in a row before this one.
+    /// Takes and returns the jobs of a destination that cannot be reached, which the caller fails with this error.
+    /// Unless that is permanent, begins a back-off, at the end of which its parked messages are due. `wait` returns
+    /// that end for the number of failures in a row before this one.
     pub(super) fn mark_down(
         &self,
         hop: &NextHop,
@@ -238,7 +242,8 @@ impl Scheduler {
         self.state().destinations.values_mut().for_each(|destination| destination.slots.clear_backoff());
     }
 
-    /// Calls a function with a destination; drops the destination if there is nothing to remember about it then.
+    /// Calls a function with a destination, which is added if it is unknown, under the lock, and returns its result;
+    /// drops the destination if there is nothing to remember about it then.
     pub(super) fn with_destination<T>(&self, hop: &NextHop, change: impl FnOnce(&mut Destination) -> T) -> T {
         let state = &mut *self.state();
         let changed = change(self.destination_of(state, hop));
@@ -246,7 +251,7 @@ impl Scheduler {
         changed
     }
 
-    /// The destination, which is added if it is unknown.
+    /// The destination, which is added without workers or slots in use if it is unknown.
     fn destination_of<'a>(&self, state: &'a mut State, hop: &NextHop) -> &'a mut Destination {
         state.destinations.entry(hop.clone()).or_insert_with(|| Destination::new(self.max_connections))
     }
@@ -257,12 +262,13 @@ impl Scheduler {
         self.active_attempts.begin(row, self.clock.now())
     }
 
-    /// The attempts of a row in flight.
+    /// The attempts of a row in flight that have not ended, one for each destination, with the host that each is with.
     pub(super) fn active_attempts_of(&self, row: i64) -> Vec<ActiveAttempt> {
         self.active_attempts.of(row)
     }
 
-    /// What those of these rows that are neither due nor in flight wait for, instead of their time.
+    /// Why those of these rows wait that are parked or wait for memory, in words for the operator; rows that are due or
+    /// in flight are not in the result.
     pub(super) fn waits(&self, rows: &BTreeSet<i64>) -> BTreeMap<i64, &'static str> {
         let state = self.state();
         let for_memory =
@@ -277,13 +283,15 @@ impl Scheduler {
         self.state().index.in_flight().collect()
     }
 
-    /// These rows are not tried any more, but those in flight until their attempt is over.
+    /// Removes these rows from all that is due or waits, from the cache, and from reserved slots, which go to others.
+    /// Those in flight end their attempt, and are not due after it.
     pub(super) fn withdraw(&self, rows: &BTreeSet<i64>) {
         let now = self.clock.now();
         self.change(|state| state.withdraw(rows, now));
     }
 
-    /// Takes those of these rows that are not in flight, which are then in flight; returns them.
+    /// Takes those of these rows that are not in flight out of all that is due or waits, marks them as in flight, and
+    /// returns them.
     pub(super) fn claim(&self, rows: &BTreeSet<i64>) -> BTreeSet<i64> {
         let now = self.clock.now();
         self.change(|state| {
@@ -294,8 +302,8 @@ impl Scheduler {
         })
     }
 
-    /// These rows are due at `due`, or as soon as they are not in flight. Those that wait for a slot or for memory
-    /// still do.
+    /// Makes these rows due at `due`, in place of any other time; those in flight as soon as their flight ends. Those
+    /// that wait for a slot or for memory still do.
     pub(super) fn wake(&self, rows: &BTreeSet<i64>, due: Timestamp) {
         self.change(|state| {
             let is_parked =
@@ -306,14 +314,15 @@ impl Scheduler {
         });
     }
 
-    /// The number of rows that are due, now or later, or wait for memory or a slot.
+    /// The number of rows that are due, now or later, or wait for memory or a slot, without those in flight.
     pub(super) fn len(&self) -> usize {
         let state = self.state();
         let due = state.index.len() + state.memory.waiting();
         due + state.destinations.values().map(|destination| destination.slots.parked()).sum::<usize>()
     }
 
-    /// Whether it holds no state for any message.
+    /// Whether it holds no state for any message: none is due, in flight, cached, parked or waits for memory, and no
+    /// slot is taken or reserved.
     pub(super) fn is_idle(&self) -> bool {
         let State { index, cache, destinations, reserved, memory } = &*self.state();
         let is_unused = |destination: &Destination| destination.slots.is_unused();
@@ -337,21 +346,23 @@ impl Scheduler {
 }
 
 impl State {
-    /// The end of the first back-off, if all of these destinations are in one.
+    /// The end of the back-off that ends first, if all of these destinations are in one at `now`; else `None`.
     fn backoff_until(&self, hops: &[NextHop], now: Timestamp) -> Option<Timestamp> {
         let until = |hop| self.destinations.get(hop).and_then(|destination| destination.slots.backoff_until(now));
         let until: Option<Vec<_>> = hops.iter().map(until).collect();
         until.and_then(|until| until.into_iter().min())
     }
 
-    /// A row is no longer in flight: it may be due again, and what it had reserved goes to others.
+    /// Ends the flight of a row: it is due at `until`, unless the operator decided otherwise, and the slots that it had
+    /// reserved and its memory go to others.
     fn end(&mut self, row: i64, until: Option<Timestamp>, now: Timestamp) {
         self.index.end(row, until);
         self.release_reserved(row, now);
         self.release_memory(row, now);
     }
 
-    /// The rows are not due or parked any more. Slots that were reserved for them are given to others.
+    /// Removes the rows from all that is due, parked or waits for memory, and from the cache. Slots that were reserved
+    /// for them go to others, as does their memory, unless they are in flight.
     fn withdraw(&mut self, rows: &BTreeSet<i64>, now: Timestamp) {
         self.index.withdraw(rows);
         self.destinations.values_mut().for_each(|destination| destination.slots.withdraw(rows));
@@ -367,11 +378,12 @@ impl State {
         admitted.into_iter().for_each(|row| self.index.add(now, row));
     }
 
-    /// A row needs no memory now: others have room.
+    /// Frees the memory of a row, if it has any; those that waited and fit now are due at `now`.
     fn release_memory(&mut self, row: i64, now: Timestamp) {
         self.memory.release(row).into_iter().for_each(|row| self.index.add(now, row));
     }
 
+    /// Releases all slots that are reserved for a row; parked messages get them.
     fn release_reserved(&mut self, row: i64, now: Timestamp) {
         for hop in self.reserved.remove(&row).unwrap_or_default() {
             self.release(&hop, now);
@@ -389,7 +401,8 @@ impl State {
         above.iter().for_each(|hop| self.release(hop, now));
     }
 
-    /// Releases a slot, and reserves it for the next parked message, which is due now.
+    /// Releases a slot at a destination. All slots that are free then are reserved for the next parked messages, which
+    /// are due at `now`. Drops the destination if there is nothing to remember about it.
     fn release(&mut self, hop: &NextHop, now: Timestamp) {
         let Some(destination) = self.destinations.get_mut(hop) else { return };
         destination.slots.release();

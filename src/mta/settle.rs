@@ -38,7 +38,8 @@ struct Classified {
     is_late: bool,
 }
 
-/// Settles the end of an attempt: all its recipients that are not settled yet are in `outcomes`.
+/// Stores and reports the end of an attempt: all its recipients that are not settled yet are in `outcomes`. Those that
+/// wait are due after the next retry interval; without any, the message is deleted.
 pub(super) async fn settle_final(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
     let (now, context) = (mta.context().clock.now(), mta.context());
     let due = later(now, context.settings.retry.wait(entry.attempts, &context.rng));
@@ -54,8 +55,9 @@ pub(super) async fn settle_final(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome
     settle(mta, entry, outcomes, now, remaining).await;
 }
 
-/// Settles recipients that were accepted or failed for good while others are still tried. Returns those to be tried
-/// again: the time of that is set when the attempt ends.
+/// Stores and reports the recipients that were accepted or failed for good, while others are still tried, and removes
+/// them from the envelope of `entry`. Returns the outcomes of those to be tried again: the time of that is set when the
+/// attempt ends.
 pub(super) async fn settle_partial(mta: &Mta, entry: &mut Entry, outcomes: Vec<Outcome>) -> Vec<Outcome> {
     let now = mta.context().clock.now();
     let is_over = is_over(mta, entry, now);
@@ -70,14 +72,15 @@ pub(super) async fn settle_partial(mta: &Mta, entry: &mut Entry, outcomes: Vec<O
     open
 }
 
-/// Whether the time for retries is over.
+/// Whether the time for retries of the message is over at `now`, so that every failure is final.
 fn is_over(mta: &Mta, entry: &Entry, now: Timestamp) -> bool {
     later(entry.queued.arrived, mta.context().settings.retry.give_up) <= now
 }
 
 impl Outcome {
-    /// The result for recipients of the message `id` at a next hop just now. Records an event of those that it
-    /// accepted: what the next host does with the message comes after that, and other destinations may take long.
+    /// The result for recipients of the message `id` at a next hop just now. Records `Relayed` events of those that it
+    /// accepted, one for each value of `leaves`: what the next host does with the message comes after that, and other
+    /// destinations may take long. The first event takes the details and the transcript.
     pub(super) fn now(mta: &Mta, id: QueueId, hop: NextHop, recipients: Vec<Recipient>, mut attempt: Attempt) -> Self {
         let accepted = recipients.iter().zip(&attempt.verdicts).filter_map(|(recipient, verdict)| match verdict {
             Verdict::Accepted(reply) => Some((recipient.address.clone(), reply.to_string())),
@@ -102,8 +105,8 @@ impl Outcome {
         Self { hop, recipients, attempt }
     }
 
-    /// The recipients that wait (none if `is_over`), and those that are settled. Details and transcript go with the
-    /// latter, if there are any.
+    /// Splits the outcome into that of the recipients that wait (none if `is_over`), and that of those that are
+    /// settled. Details and transcript go with the latter, if there are any.
     fn split(self, is_over: bool) -> (Self, Self) {
         let Self {
             hop,
@@ -137,8 +140,8 @@ impl Outcome {
     }
 }
 
-/// Stores the results, with the reports to the sender and what is `remaining`; then records the events of failures and
-/// of reports.
+/// Stores the results, with the reports to the sender and what `remaining` returns of them, trying until the store
+/// accepts that; then records the events of failures and of reports.
 async fn settle(
     mta: &Mta,
     entry: &Entry,
@@ -160,7 +163,8 @@ async fn settle(
 }
 
 /// Whether no host of this world reports what becomes of a message that `peer` accepted for the recipient: the peer is
-/// outside, a MUA, or an external MTA, and not one that relays to a domain of the world.
+/// unknown, outside, a MUA, or an MTA with an external engine, unless that relays on to a domain of the world of which
+/// it is no exchange.
 fn leaves_world(mta: &Mta, peer: Option<IpAddr>, recipient: &Address) -> bool {
     let world = &mta.context().world;
     let Some(host) = peer.and_then(|peer| world.host_at(peer)) else { return true };
@@ -173,8 +177,8 @@ fn leaves_world(mta: &Mta, peer: Option<IpAddr>, recipient: &Address) -> bool {
     }
 }
 
-/// Stores the result of an attempt, trying again until the store accepts it: what the next host accepted must not be
-/// sent again because the disk is full.
+/// Stores the result of an attempt, trying again every `STORE_RETRY_INTERVAL` until the store accepts it: what the next
+/// host accepted must not be sent again because the disk is full. Logs each error.
 async fn persist(mta: &Mta, entry: &Entry, settlement: Settlement) {
     while let Err(error) = mta.queue().settle(entry, settlement.clone()).await {
         tracing::error!(host = %mta.host(), %error, "cannot record delivery result; retrying in 5 s");
@@ -182,7 +186,9 @@ async fn persist(mta: &Mta, entry: &Entry, settlement: Settlement) {
     }
 }
 
-/// Sorts the recipients by result; once the time for retries is over, every failure is final.
+/// Sorts the recipients into accepted, failed and waiting; once the time for retries is over, every failure is final.
+/// An accepted one is delivered over LMTP, else passed on if the peer keeps DSN, else relayed. The message is late if
+/// some wait, the time to warn is over, and no report has warned yet.
 fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Classified {
     let Retry { warn, .. } = mta.context().settings.retry;
     let is_over = is_over(mta, entry, now);
@@ -233,8 +239,9 @@ impl Classified {
     }
 }
 
-/// Records the events of recipients that wait until `until`, or that failed; the latter name `report`, the journey of
-/// the report to the sender.
+/// Records a `Deferred` event of recipients that wait until `until`, and a `Failed` event of those that failed, one for
+/// each destination and reason; the latter name `report`, the journey of the report to the sender. The first of a
+/// destination takes its details and transcript.
 fn record_failures(
     mta: &Mta,
     entry: &Entry,
@@ -261,7 +268,8 @@ fn record_failures(
 }
 
 impl Classified {
-    /// The failures of these recipients, those with the same reason together, and whether they are final.
+    /// The failures of these recipients, with the addresses that share one reason, and `true` if it is final: those
+    /// first, then those that wait.
     fn failures(&self, among: &[Recipient]) -> Vec<(Vec<Address>, &Failure, bool)> {
         let failed = self.failed.iter().map(|(recipient, failure)| (recipient, failure, true));
         let waiting = self.waiting.iter().map(|(recipient, failure)| (recipient, failure, false));

@@ -11,7 +11,7 @@ use crate::net::Stop;
 pub enum Mailin {}
 
 impl Mailin {
-    /// Says how to get a build with this engine.
+    /// Returns an error of the kind `Unsupported`, whose text says how to build with this engine; serves nothing.
     ///
     /// # Errors
     /// Always.
@@ -20,12 +20,12 @@ impl Mailin {
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 
-    /// Accepts mail again, until `stop`.
+    /// Is never called, since no value of this type exists.
     pub fn reopen(&self, _: Stop) {
         match *self {}
     }
 
-    /// The address it listens at.
+    /// Is never called, since no value of this type exists.
     pub fn address(&self) -> SocketAddr {
         match *self {}
     }

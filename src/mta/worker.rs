@@ -20,7 +20,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
 /// Submits a job to the destination of a slot, starts a worker if there is to be one more, and waits for the result;
-/// then the slot is free.
+/// then the slot is free. Returns an attempt that was interrupted if the job was dropped without a result.
 pub(super) async fn send(mta: &Mta, slot: Slot, (job, completed): (Job, oneshot::Receiver<Attempt>)) -> Attempt {
     let (hop, now, count) = (slot.hop(), mta.context().clock.now(), job.rest().len());
     if mta.scheduler().with_destination(hop, |destination| destination.submit(job, now)) {
@@ -40,13 +40,15 @@ struct Worker {
 }
 
 impl Worker {
+    /// Spawns a worker of this destination that has no connection yet.
     fn spawn(mta: &Mta, hop: &NextHop) {
         let worker = Self { mta: mta.clone(), hop: hop.clone(), connection: None, is_up: false };
         mta.spawn_worker(worker.work());
     }
 
     /// Sends the jobs of the destination, until none comes for `IDLE_TIMEOUT`, or it cannot connect while others are
-    /// connected.
+    /// connected; then deregisters, after QUIT on an open connection. If it cannot connect and is alone, all jobs fail,
+    /// and it goes on.
     async fn work(mut self) {
         let arrived = self.with_destination(|destination| destination.arrived());
         loop {
@@ -80,7 +82,7 @@ impl Worker {
         self.mta.scheduler().with_destination(&self.hop, change)
     }
 
-    /// The next job, if one comes before the connection has been idle for too long.
+    /// Takes the next job, and waits for one as an idle worker; `None` if none comes for `IDLE_TIMEOUT`.
     async fn next_job(&self, arrived: &Notify) -> Option<Job> {
         timeout(IDLE_TIMEOUT, async {
             loop {
@@ -97,7 +99,7 @@ impl Worker {
         .ok()
     }
 
-    /// The destination answers: other workers may connect as well.
+    /// Notes that the destination answers, and spawns the further workers that may connect as well.
     fn on_connected(&mut self) {
         let was_up = std::mem::replace(&mut self.is_up, true);
         for _ in 0..self.with_destination(|destination| destination.on_connected(was_up)) {
@@ -105,8 +107,9 @@ impl Worker {
         }
     }
 
-    /// Fails all jobs of the destination with this error and starts a back-off, instead of repeating the error for
-    /// each. The hosts that were tried are events of all of them; `job` has those already.
+    /// Fails `job` and all queued jobs of the destination with this error and starts a back-off, unless the error is
+    /// permanent, instead of repeating the error for each. The hosts that were tried become events of all of them;
+    /// `job` has those already.
     fn fail_all(&self, job: Job, error: &ConnectError) {
         let (context, now) = (self.mta.context(), self.mta.context().clock.now());
         let wait = |failures| later(now, context.settings.retry.wait(failures, &context.rng).min(MAX_BACKOFF));
@@ -121,7 +124,7 @@ impl Worker {
     }
 
     /// Sends a message, on the open connection or a new one; recipients beyond the limits of a connection (RFC 9422)
-    /// are sent on further ones. The error is that of the first connection.
+    /// are sent on further ones, and fail if those cannot be opened. The error is that of the first connection.
     async fn transact(&mut self, job: &mut Job) -> Result<Attempt, ConnectError> {
         let mut attempt = self.send_part(job).await?;
         job.done = attempt.verdicts.len();
@@ -137,7 +140,8 @@ impl Worker {
     }
 
     /// Sends a job to as many of its recipients, from the first without a verdict on, as one connection allows; at
-    /// least one. An open connection that the peer closed before it saw the message is replaced by a new one.
+    /// least one. An open connection that allows none, or that the peer closed before it saw the message, is replaced
+    /// by a new one; the error is that of the new one. Keeps the connection if it can be used again.
     async fn send_part(&mut self, job: &mut Job) -> Result<Attempt, ConnectError> {
         let mut earlier = None;
         if let Some(open) = self.connection.take() {

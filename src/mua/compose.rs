@@ -78,6 +78,7 @@ impl Draft {
     }
 }
 
+/// The address as the value of a header field, without a display name.
 fn header(address: &Address) -> Header<'static> {
     Header::new_address(None::<String>, address.to_string())
 }

@@ -138,7 +138,8 @@ impl ImapWatch {
     }
 }
 
-/// Connects, reads the greeting, encrypts as configured, and logs in.
+/// Connects, reads the greeting, encrypts as configured, and logs in. With [`Security::UpgradeIfOffered`], STARTTLS is
+/// required, too. Records what is said if there is a recording.
 async fn session(
     context: &ClientContext,
     server: &Server,
@@ -186,7 +187,7 @@ async fn greeting(stream: &mut Recorded, server: &str) -> Result<(), Error> {
     }
 }
 
-/// The first line of a connection, without its end; a long one is cut.
+/// The first line of a connection, without its end; cut at [`MAX_GREETING_BYTES`].
 async fn first_line(stream: &mut Recorded) -> Result<String, net::Error> {
     let mut line = Vec::new();
     while line.len() < MAX_GREETING_BYTES {
@@ -203,17 +204,19 @@ async fn first_line(stream: &mut Recorded) -> Result<String, net::Error> {
 }
 
 /// The text of a refusal, extracted from an error of async-imap such as `no response: code: None, info: Some("the
-/// text")`.
+/// text")`; an error of another form is returned whole.
 fn server_text(error: &str) -> String {
     let text = error.split_once("info: Some(\"").and_then(|(_, text)| text.strip_suffix("\")"));
     text.unwrap_or(error).replace("\\\"", "\"")
 }
 
+/// The error that this server did not answer within [`RESPONSE_TIMEOUT`].
 fn no_answer(server: &str) -> Error {
     Error::Protocol { server: server.to_owned(), why: format!("no answer within {RESPONSE_TIMEOUT:?}") }
 }
 
-/// The result of a request; a refusal, a failure and a missing answer become errors that name the server.
+/// Waits for the result of a request, up to [`RESPONSE_TIMEOUT`]; a refusal, a failure and a missing answer become
+/// errors that name the server.
 async fn with_timeout<T, E>(server: &str, answer: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     E: std::fmt::Display,

@@ -44,6 +44,7 @@ pub fn read_mail_files(path: &Path) -> Result<impl Iterator<Item = Result<Messag
 }
 
 impl MessageFile {
+    /// Adapts the line ends. The flags of a message of an mbox are those in its header.
     fn of(message: FileMessage) -> Self {
         let name = message.name();
         let FileMessage { number, mailbox, flags, received, bytes, .. } = message;

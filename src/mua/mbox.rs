@@ -93,7 +93,7 @@ impl<R: BufRead> Iterator for Mbox<R> {
 }
 
 /// The date of a line that begins a message: `From `, an address, and a date with its day of the week and its time, as
-/// asctime writes it or as RFC 5322 does. Other lines that begin with `From ` are unquoted text.
+/// asctime writes it or as RFC 5322 does. `None` for other lines: one that begins with `From ` is unquoted text then.
 fn from_line_date(line: &[u8]) -> Option<Timestamp> {
     if MAX_FROM_LINE_BYTES < line.len() {
         return None;
@@ -134,7 +134,8 @@ pub(super) fn write_mbox_message(out: &mut impl Write, received: Timestamp, byte
     out.write_all(if bytes.ends_with(b"\n") { b"\n" } else { b"\n\n" })
 }
 
-/// The sender in a Return-Path on the first line, or a fallback, because RFC 4155 requires an address.
+/// The address in a Return-Path on the first line, or `MAILER-DAEMON` if that is missing, empty, too long or has white
+/// space, because RFC 4155 requires an address.
 fn sender(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
     let path = line.and_then(|line| line.strip_prefix("Return-Path: <")).and_then(|rest| rest.split_once('>'));

@@ -115,7 +115,7 @@ pub enum Error {
 }
 
 impl ClientContext {
-    /// Connects to a server, with TLS if it is implicit.
+    /// Connects to the first address of a server that answers, with TLS if it is implicit.
     async fn connect(&self, server: &Server) -> Result<Stream, Error> {
         let fail = |why| Error::Net { server: server.name.clone(), why };
         let mut stream = self.interface.connect_any(&server.name, &server.addresses).await.map_err(fail)?;

@@ -106,7 +106,7 @@ impl Maildrop {
         }
     }
 
-    /// The next event; a failure of the session and a refused command are errors.
+    /// The next event; a failure of the session, a refused command and the end of the connection are errors.
     async fn event(&mut self) -> Result<Event, Error> {
         let protocol = |why: String| Error::Protocol { server: self.server.clone(), why };
         match self.conn.event().await {

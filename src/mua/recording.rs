@@ -93,6 +93,7 @@ fn without_password(line: &str) -> String {
 }
 
 impl AsyncRead for Recorded {
+    /// Reads, and records what the server said if that is wanted.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -104,6 +105,7 @@ impl AsyncRead for Recorded {
 }
 
 impl AsyncWrite for Recorded {
+    /// Writes, and records what the client said if that is wanted.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         if let Some(recording) = &self.recording {

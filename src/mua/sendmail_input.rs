@@ -110,7 +110,7 @@ fn skip_mbox_lines(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The fields at the beginning of a text; other text has no header, with or without an empty line.
+/// The fields at the beginning of a text, up to the first line that is none. The names of fields are printable ASCII.
 fn header_fields(text: &[u8]) -> impl Iterator<Item = Field<'_>> {
     fields(text).take_while(|field| field.name.iter().all(u8::is_ascii_graphic))
 }
@@ -120,7 +120,8 @@ pub(super) fn has(header: &[Field<'_>], name: &str) -> bool {
     header.iter().any(|field| field.is(name))
 }
 
-/// Writes the message with the missing fields, and without those that are not sent.
+/// Writes the message without the fields of [`DROPPED`], and with `From`, `Date` and `Message-ID` below the header if
+/// they are missing; a resent message also gets these with `Resent-` above it.
 fn complete(header: &[Field<'_>], body: &[u8], is_resent: bool, defaults: &MessageDefaults<'_>) -> Vec<u8> {
     let MessageDefaults { sender, name, date, id, .. } = defaults;
     let name = name.map(|name| format!("\"{}\" ", name.replace(['"', '\\', '\r', '\n'], ""))).unwrap_or_default();

@@ -84,6 +84,8 @@ impl Submitter {
         }
     }
 
+    /// Encrypts the connection by STARTTLS. An error if the server does not offer it or refuses it, or if the handshake
+    /// fails.
     async fn upgrade(&mut self, context: &ClientContext) -> Result<(), Error> {
         if !self.conn.machine.extensions().starttls {
             return Err(Error::Protocol { server: self.server.clone(), why: "does not offer STARTTLS".to_owned() });

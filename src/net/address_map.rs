@@ -40,6 +40,7 @@ impl AddressMap {
     }
 
     /// Listens at a free port of 127.0.0.1, to which this address of the world is mapped until [`AddressMap::forget`].
+    /// [`Error::PortTaken`] if it is mapped already, also to an external server.
     pub(super) async fn listen(&self, address: SocketAddr) -> Result<TcpListener, Error> {
         let listener = TcpListener::bind(LOOPBACK).await.map_err(|error| Error::of_bind(LOOPBACK, error))?;
         let real = listener.local_addr()?;
@@ -62,7 +63,8 @@ impl AddressMap {
     }
 
     /// Connects to the real socket behind a world address, from a socket that the map has as one of the host `from`
-    /// until the returned binding is dropped.
+    /// until the returned binding is dropped. [`Error::NotInWorld`] if no host is declared at `to`, [`Error::Refused`]
+    /// if nothing listens there.
     pub(super) async fn connect(
         self: &Arc<Self>,
         from: IpAddr,
@@ -88,7 +90,8 @@ impl AddressMap {
     }
 
     /// Binds a free port of 127.0.0.1, to which this address of the world is mapped until [`AddressMap::forget_udp`].
-    /// Returns it with that address; port 0 becomes that of the real socket.
+    /// Returns it with that address; port 0 becomes that of the real socket. [`Error::PortTaken`] if it is mapped
+    /// already.
     pub(super) async fn bind_udp(&self, address: SocketAddr) -> Result<(UdpSocket, SocketAddr), Error> {
         let socket = UdpSocket::bind(LOOPBACK).await.map_err(|error| Error::of_bind(LOOPBACK, error))?;
         let real = socket.local_addr()?;
@@ -103,6 +106,7 @@ impl AddressMap {
         Ok((socket, address))
     }
 
+    /// Unmaps the world address of a UDP socket, in both directions. Does nothing if it is not mapped.
     pub(super) fn forget_udp(&self, address: SocketAddr) {
         let mut tables = self.lock();
         if let Some(real) = tables.udp.remove(&address) {

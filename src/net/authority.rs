@@ -39,6 +39,7 @@ enum Keys {
 }
 
 impl Keys {
+    /// Generates a new key: an ECDSA P-256 key from the operating system, or the Ed25519 key that the seed gives next.
     fn generate(&self) -> Result<KeyPair, Error> {
         let Self::Seeded(rng) = self else { return KeyPair::generate().map_err(invalid) };
         let mut key = ED25519_PKCS8.to_vec();
@@ -66,6 +67,8 @@ impl Authority {
         Self::of(world, clock, Keys::Fresh)
     }
 
+    /// Creates an authority with a new key of `keys` and a self-signed root certificate, valid from yesterday for ten
+    /// years.
     fn of(world: &str, clock: Clock, keys: Keys) -> Result<Self, Error> {
         let key = keys.generate()?;
         let params = root(world, clock.now())?;
@@ -74,8 +77,9 @@ impl Authority {
         Ok(Self { clock, keys, issuer: Issuer::new(params, key), root, root_pem })
     }
 
-    /// Restores an authority from its [`Authority::root_pem`] and [`Authority::key_pem`]; `world` must be the name with
-    /// which it was created, since that is the issuer of its certificates.
+    /// Restores an authority from its [`Authority::root_pem`] and [`Authority::key_pem`], which are not compared with
+    /// each other; `world` must be the name with which it was created, since that is the issuer of its certificates.
+    /// The keys of hosts come from the operating system, also if it was created by [`Authority::seeded`].
     ///
     /// # Errors
     /// One of the two texts is invalid.
@@ -98,7 +102,7 @@ impl Authority {
     }
 
     /// Issues a certificate, with a new key, for a host with these names or IP addresses, valid from yesterday for 800
-    /// days.
+    /// days. The first one is also its common name. The identity presents it together with the root certificate.
     ///
     /// # Errors
     /// A name is not valid in a certificate.
@@ -106,7 +110,7 @@ impl Authority {
         self.sign(names, -1, HOST_DAYS)
     }
 
-    /// Issues a certificate that expired yesterday, otherwise as [`Authority::issue`].
+    /// Issues a certificate that was valid from 800 days ago until yesterday, otherwise as [`Authority::issue`].
     ///
     /// # Errors
     /// As [`Authority::issue`].
@@ -114,7 +118,8 @@ impl Authority {
         self.sign(names, -HOST_DAYS, -1)
     }
 
-    /// Issues a certificate with a validity in days relative to today.
+    /// Issues a certificate for servers with a new key, valid from day `from` to day `to`, both relative to now. The
+    /// first name is also its common name.
     fn sign(&self, names: &[String], from: i64, to: i64) -> Result<Identity, Error> {
         let mut params = CertificateParams::new(names).map_err(invalid)?;
         params.distinguished_name = DistinguishedName::new();
@@ -143,7 +148,8 @@ impl Authority {
     }
 }
 
-/// What the root certificate of a world says, valid from the day before `now`.
+/// The content of the root certificate of a world: a CA with the name `Postroad root of WORLD` and serial number 1,
+/// valid from the day before `now` for ten years.
 fn root(world: &str, now: Timestamp) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -21,7 +21,7 @@ const MAX_RESERVED_FACTOR: usize = 32;
 pub struct UploadBudget(Arc<AtomicUsize>);
 
 impl UploadBudget {
-    /// A budget in which several messages of the largest allowed size have room.
+    /// A budget of twice `max_bytes`, the size of the largest allowed message, and of 256 MiB at least.
     pub fn for_messages_of(max_bytes: usize) -> Self {
         Self::new(DEFAULT_BYTES.max(max_bytes.saturating_mul(2)))
     }
@@ -30,7 +30,7 @@ impl UploadBudget {
         Self(Arc::new(AtomicUsize::new(bytes)))
     }
 
-    /// Whether an upload of this size has room now.
+    /// Whether an upload of this size has room now, as one up to 16 KiB always has. Reserves nothing.
     pub fn has_room(&self, bytes: u64) -> bool {
         bytes <= UNCOUNTED_BYTES as u64 || bytes <= self.0.load(Ordering::Relaxed) as u64
     }
@@ -88,9 +88,10 @@ impl UploadShare {
 }
 
 impl UploadShare {
-    /// Makes room in the buffer of an upload for `more` bytes, beside the `others` that it holds elsewhere; false if
-    /// there is none. `declared` is the length that the buffer is to have in the end, if that is known; `max` is the
-    /// largest.
+    /// Makes room in the buffer of an upload for `more` bytes, beside the `others` that it holds elsewhere, and takes
+    /// that room from the budget; returns false, and changes nothing, if there is none. Returns true at once if the
+    /// capacity suffices. `declared` is the length that the buffer is to have in the end, if that is known; `max` is
+    /// the largest.
     ///
     /// To grow a buffer copies it, takes a time that grows with it, and leaves the old one to the allocator, which gives it
     /// back late. So it grows at once to its declared size, or to the largest, as far as what has arrived makes that likely.

@@ -20,8 +20,9 @@ pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_DISCARDED_BYTES: u64 = 4 * 1024 * 1024;
 
 impl Stream {
-    /// Ends the output, then reads and discards what the peer still sends, for `linger` at most; on the in-process
-    /// network, nothing is read. Failures are ignored.
+    /// Ends the output, waiting up to 60 s until the peer has accepted it, then reads and discards what the peer still
+    /// sends, up to 4 MiB and for `linger` at most. Nothing is read on the in-process network, or if the output could
+    /// not be ended. Failures are ignored.
     pub(crate) async fn close(&mut self, linger: Duration) {
         let shutdown = poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx));
         // Fails if the peer has closed the connection already, which does not matter.

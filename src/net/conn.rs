@@ -68,7 +68,8 @@ impl<M: Machine + Unpin> Conn<M> {
         self.other_stop = Some(Box::new(StopWatch::new(stop)));
     }
 
-    /// From now on, another host answers a program outside the world: the faults of its link apply.
+    /// From now on, another host answers a program outside the world: the faults of its link apply. Has no effect on a
+    /// connection between hosts.
     pub fn answer_from(&mut self, host: IpAddr) {
         self.stream.answer_from(host);
     }
@@ -160,7 +161,8 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
-    /// Server side of STARTTLS: encrypts the connection. The machine must have dropped its buffered input.
+    /// Server side of STARTTLS: writes the output so far, then encrypts the connection. The machine must have dropped
+    /// its buffered input.
     ///
     /// # Errors
     /// The handshake failed or took too long; the connection cannot be used any more.
@@ -177,7 +179,8 @@ impl<M: Machine + Unpin> Conn<M> {
         handshake(self.stream.connect_tls(trust, name)).await
     }
 
-    /// Writes and flushes all unsent bytes.
+    /// Writes and flushes all unsent bytes. Waits for the stream up to the machine's timeout if it does not accept them
+    /// at once, then fails with [`Error::Silent`].
     async fn write_unsent(&mut self) -> Result<(), Error> {
         // Most writes complete at once and need no timer.
         match poll_fn(|cx| Poll::Ready(self.poll_unsent(cx))).await {
@@ -186,7 +189,8 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
-    /// Writes and flushes all unsent bytes, if the stream accepts them now.
+    /// Writes and flushes all unsent bytes; pending while the stream does not accept them. What it accepted is removed.
+    /// [`Error::Closed`] if it accepts 0 bytes.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.unsent.is_empty() && !self.is_unflushed {
             return Poll::Ready(Ok(()));
@@ -207,7 +211,8 @@ impl<M: Machine + Unpin> Conn<M> {
         flushed.map_err(Error::of_stream)
     }
 
-    /// Writes and flushes all unsent bytes, waiting for the stream up to the machine's timeout.
+    /// Writes and flushes all unsent bytes. Waits for each part up to the machine's timeout, then fails with
+    /// [`Error::Silent`]; each wait is added to the machine by [`Machine::add_wait`].
     async fn write_with_timeout(&mut self) -> Result<(), Error> {
         let (mut timeout_after, mut began) = (self.machine.timeout(), Instant::now());
         while !self.unsent.is_empty() {
@@ -227,7 +232,7 @@ impl<M: Machine + Unpin> Conn<M> {
         Ok(())
     }
 
-    /// Reads once if something has already arrived, without waiting.
+    /// Reads once, and gives it to the machine, if something has already arrived; does not wait.
     async fn read_on(&mut self) -> Result<(), Error> {
         match poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
             Poll::Ready(outcome) => outcome.map_err(Error::of_stream),
@@ -273,11 +278,13 @@ impl<M: Machine + Unpin> Conn<M> {
         Poll::Pending
     }
 
+    /// The stop that the connection was made with, then that of [`Conn::stop_also`], if there is one.
     fn stop_watches(&mut self) -> impl Iterator<Item = &mut StopWatch> {
         std::iter::once(&mut self.stop).chain(self.other_stop.as_deref_mut())
     }
 
-    /// Reads once, and gives it to the machine; an end of the stream is an empty slice.
+    /// Reads once, up to 64 KiB, and gives it to the machine; an end of the stream, also without a TLS close_notify, is
+    /// an empty slice. If the buffer was filled, notes that there may be more input, and that output waits for it.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut buffer);
@@ -314,6 +321,7 @@ impl StopWatch {
         Self { stop, wait: None }
     }
 
+    /// Ready once the stop has fired. The first call begins the wait.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { stop, wait } = self;
         wait.get_or_insert_with(|| Box::pin(stop.clone().cancelled_owned())).as_mut().poll(cx)
@@ -330,7 +338,7 @@ enum WaitResult {
     Stop,
 }
 
-/// Waits for a TLS handshake to end, up to [`HANDSHAKE_TIMEOUT`].
+/// Waits for a TLS handshake to end, up to [`HANDSHAKE_TIMEOUT`], then fails with [`Error::Silent`].
 async fn handshake(shake: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     timeout(HANDSHAKE_TIMEOUT, shake).await.map_err(|_| Error::Silent(HANDSHAKE_TIMEOUT))?
 }

@@ -57,11 +57,12 @@ impl Datagrams {
         }
     }
 
-    /// Sends one datagram, at once or after an injected delay, which does not hold up the caller. It may get lost
-    /// without an error, as over a link that is cut.
+    /// Sends one datagram, at once or after an injected delay, which does not hold up the caller. It gets lost without
+    /// an error if the link is cut, if too many are delayed, or, on the in-process network, if nothing is bound at
+    /// `to`.
     ///
     /// # Errors
-    /// It could not be sent.
+    /// It could not be sent; in a world on loopback also if `to` is neither bound there nor a loopback address.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
         if self.faults.is_cut(self.host.unwrap_or(self.address().ip()), to.ip()) {
             return Ok(());
@@ -92,7 +93,8 @@ impl Datagrams {
         Ok(())
     }
 
-    /// Waits for the next datagram; returns it with the sender's address.
+    /// Waits for the next datagram; returns it with the sender's address. At the port of a host for programs outside,
+    /// those that come over a cut link are dropped.
     ///
     /// # Errors
     /// The socket failed.

@@ -48,7 +48,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Converts an error of `bind`; `address` is the one that could not be bound.
+    /// Converts an error of `bind`; `address` is the one that could not be bound. [`Error::PortTaken`],
+    /// [`Error::PortDenied`] or [`Error::NotOurs`] if that is the cause, otherwise [`Error::Io`].
     pub(super) fn of_bind(address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::AddrInUse => Self::PortTaken(address),
@@ -58,7 +59,8 @@ impl Error {
         }
     }
 
-    /// Converts an error of reading or writing: [`Error::Closed`] where the peer reset the connection or is gone.
+    /// Converts an error of reading or writing: [`Error::Closed`] if the peer reset the connection or is gone,
+    /// otherwise [`Error::Io`].
     pub(super) fn of_stream(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
@@ -68,7 +70,7 @@ impl Error {
         }
     }
 
-    /// Converts an error of `connect` to this address.
+    /// Converts an error of `connect` to this address: [`Error::Refused`] or [`Error::Io`].
     pub(super) fn of_connect(address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused(address),

@@ -175,7 +175,8 @@ impl Interface {
         }
     }
 
-    /// Listens at an address of this host, as its network has it.
+    /// Listens at this address: on a real socket there, on a loopback socket to which the world address is mapped, or
+    /// in the in-process network.
     async fn listen_at(&self, address: SocketAddr) -> Result<Listener, Error> {
         match &self.net.kind {
             Kind::Sockets => Listener::tcp(address, None),
@@ -210,7 +211,8 @@ impl Interface {
         Listener::tcp(address, directory)
     }
 
-    /// Listens for TCP and UDP on the same port. Port 0 is an ephemeral port that is free for both.
+    /// Listens for TCP and UDP on the same port, for clients outside the world. Port 0 is an ephemeral port that is
+    /// free for both; up to 16 more are tried if one is taken for UDP.
     ///
     /// # Errors
     /// The port is taken or may not be used, or the address is not of this machine.
@@ -258,7 +260,9 @@ impl Interface {
         outcome
     }
 
-    /// Connects without a time limit.
+    /// Connects without a time limit. In a world, waits while the link is cut and for the round trip of its injected
+    /// delay, and the returned stream has the link's faults; with real sockets, the operating system chooses the
+    /// source.
     async fn connect_now(&self, to: SocketAddr) -> Result<Stream, Error> {
         let source = self.addresses.iter().find(|ip| ip.is_ipv4() == to.is_ipv4());
         match &self.net.kind {
@@ -304,7 +308,8 @@ impl Interface {
         self.bind_udp_at(SocketAddr::new(if is_real { any } else { first }, 0)).await
     }
 
-    /// Binds a UDP port at an address of this host, as its network has it.
+    /// Binds UDP at this address: a real socket there, a loopback socket to which the world address is mapped, or a
+    /// port of the in-process network.
     async fn bind_udp_at(&self, address: SocketAddr) -> Result<Datagrams, Error> {
         match &self.net.kind {
             Kind::Sockets => self.bind_public_udp(address).await,
@@ -349,7 +354,7 @@ impl Interface {
     }
 }
 
-/// The length of the common prefix of two addresses; 0 if they are of different families. RFC 6724 §2.2.
+/// The number of leading bits that two addresses have in common; 0 if they are of different families. RFC 6724 §2.2.
 fn common_prefix(one: IpAddr, other: IpAddr) -> u32 {
     match (one, other) {
         (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),

@@ -111,7 +111,8 @@ impl DelayedInput {
         }
     }
 
-    /// Reads the available input of the socket, up to [`MAX_HELD_BYTES`], and notes when it arrives.
+    /// Reads the available input of the socket, up to [`MAX_HELD_BYTES`], and notes when it arrives. The end of the
+    /// stream, or an error, is noted in the same way, and nothing is read after it.
     fn fill(&mut self, socket: &mut Raw, delay: impl Fn(usize) -> LinkDelay, cx: &mut Context<'_>) {
         while self.held < MAX_HELD_BYTES && self.ended.is_none() {
             let mut buffer = [0; READ_BYTES];

@@ -103,6 +103,7 @@ impl Default for Inner {
 }
 
 impl Link {
+    /// Whether the link covers what the address `from` sends `to`.
     fn joins(&self, from: IpAddr, to: IpAddr) -> bool {
         self.from.has(from) && self.to.has(to)
     }
@@ -158,8 +159,8 @@ impl LinkFaults {
         self.any(from, to, |fault| matches!(fault, LinkFault::Cut))
     }
 
-    /// Waits while either direction of the link is cut; then returns `false` if it refuses new connections, else
-    /// `true`.
+    /// Waits while either direction of the link is cut; then returns `false` if new connections from `from` to `to` are
+    /// refused, else `true`.
     pub(super) async fn admit(&self, from: IpAddr, to: IpAddr) -> bool {
         let mut changes = self.0.changes.subscribe();
         while self.is_cut(from, to) || self.is_cut(to, from) {

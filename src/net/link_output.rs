@@ -37,7 +37,8 @@ impl LinkOutput {
         &mut self.link
     }
 
-    /// Whether output goes straight to the socket; it is counted by [`LinkOutput::add_carried`].
+    /// Whether output may go straight to the socket, since none is held back and no link has a fault. The caller then
+    /// writes it there, and counts it by [`LinkOutput::add_carried`].
     pub(super) fn is_clear(&self) -> bool {
         self.chunks.is_empty() && self.link.has_no_faults()
     }

@@ -47,12 +47,15 @@ pub(super) enum Source {
 }
 
 impl Listener {
+    /// Listens on a real socket at this address. `directory` is the map that gives peers their world addresses; its
+    /// second part is the world address that is unmapped when the listener is dropped.
     pub(super) fn tcp(address: SocketAddr, directory: Option<OwnAddress>) -> Result<Self, Error> {
         let inner = bound_socket(address).and_then(|socket| socket.listen(BACKLOG));
         let inner = inner.map_err(|error| Error::of_bind(address, error))?;
         Ok(Self { address: inner.local_addr()?, source: Source::Tcp { inner, directory }, faults: None, public: None })
     }
 
+    /// The listener of a public port that has been opened as `source`. It follows the link faults of its host.
     pub(super) fn public(address: SocketAddr, source: Source, port: PublicPort) -> Self {
         Self { address, source, faults: None, public: Some(port) }
     }
@@ -88,7 +91,8 @@ impl Listener {
         }
     }
 
-    /// Accepts at the open port; waits for ever while it is closed.
+    /// Accepts at the open port, and applies the faults of links between hosts to the connection; waits for ever while
+    /// the port is closed.
     async fn accept_next(&mut self) -> io::Result<Stream> {
         let stream = match &mut self.source {
             Source::Closed => std::future::pending().await,

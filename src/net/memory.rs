@@ -65,7 +65,8 @@ impl MemoryNetwork {
         (self.latency)(from, to) + self.faults.delay(from, to, bytes).total()
     }
 
-    /// Listens at an address, which need not be that of a host; port 0 is an ephemeral port.
+    /// Listens at an address, which need not be that of a host, until the returned port is dropped; port 0 is an
+    /// ephemeral port. [`Error::PortTaken`] if it is not free.
     pub(super) fn listen(self: &Arc<Self>, address: SocketAddr) -> Result<BoundPort<Incoming>, Error> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut ports = lock(&self.ports);
@@ -79,7 +80,8 @@ impl MemoryNetwork {
         })
     }
 
-    /// Binds a UDP port; port 0 is an ephemeral port.
+    /// Binds a UDP port until the returned queue is dropped; port 0 is an ephemeral port. [`Error::PortTaken`] if it is
+    /// not free.
     pub(super) fn bind_udp(self: &Arc<Self>, address: SocketAddr) -> Result<DatagramQueue, Error> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut ports = lock(&self.ports);
@@ -115,7 +117,8 @@ impl MemoryNetwork {
 }
 
 impl Ports {
-    /// Chooses a port for port 0, and checks that any other port is free.
+    /// The address with an ephemeral port in place of port 0. Any other port must be free, as `taken` says:
+    /// [`Error::PortTaken`] otherwise.
     fn resolve(&mut self, address: SocketAddr, taken: impl Fn(&Self, SocketAddr) -> bool) -> Result<SocketAddr, Error> {
         if address.port() != 0 {
             return if taken(self, address) { Err(Error::PortTaken(address)) } else { Ok(address) };
@@ -124,8 +127,8 @@ impl Ports {
         Ok(SocketAddr::new(address.ip(), port))
     }
 
-    /// The next unbound ephemeral port of a host. Connections do not occupy their port, since it is known to their two
-    /// ends only.
+    /// The next unbound ephemeral port of a host; [`Error::PortTaken`] if all are bound. Connections do not occupy
+    /// their port, since it is known to their two ends only.
     fn next_port(&mut self, host: IpAddr) -> Result<u16, Error> {
         for _ in EPHEMERAL_PORT..=u16::MAX {
             let next = self.ephemeral.entry(host).or_insert(EPHEMERAL_PORT);
@@ -149,6 +152,7 @@ pub(super) struct BoundPort<T> {
 }
 
 impl BoundPort<Incoming> {
+    /// Waits for the next connection.
     pub(super) async fn accept(&mut self) -> io::Result<Incoming> {
         self.receiver.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
@@ -243,6 +247,7 @@ impl Pipe {
 }
 
 impl AsyncRead for PipeEnd {
+    /// Reads what has arrived by now; pending until the next bytes, or the end of the stream, arrive.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let due = {
@@ -290,6 +295,8 @@ impl PipeState {
 }
 
 impl AsyncWrite for PipeEnd {
+    /// Sends a copy of the bytes, or of as many as fit into the pipe of 256 KiB; pending while it is full. Fails with
+    /// `BrokenPipe` once our end of the stream is sent or the peer has dropped its end.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.write.state);
         if state.abandoned || state.ended.is_some() {
@@ -309,10 +316,12 @@ impl AsyncWrite for PipeEnd {
         Poll::Ready(Ok(len))
     }
 
+    /// Ready at once: written bytes are on their way.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends the end of the stream, without waiting for its arrival.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.end_writing();
         Poll::Ready(Ok(()))

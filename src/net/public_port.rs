@@ -22,7 +22,7 @@ struct Inner {
     address: SocketAddr,
     /// The end of the link at which programs outside see the host.
     host: IpAddr,
-    /// Bound, but not listening, while nobody listens.
+    /// Bound, but not listening, while there is no listener.
     reserved: Mutex<Option<TcpSocket>>,
 }
 
@@ -76,7 +76,7 @@ impl PublicPort {
         Ok(Listener::public(self.0.address, source, self.clone()))
     }
 
-    /// Binds the same port for UDP.
+    /// Binds the same port for UDP. The faults of the link between the host and programs outside apply to it.
     ///
     /// # Errors
     /// Another program has taken the port.
@@ -89,11 +89,12 @@ impl PublicPort {
         self.0.net.faults()
     }
 
+    /// The address of the host at which its link to programs outside ends.
     pub(super) fn host(&self) -> IpAddr {
         self.0.host
     }
 
-    /// Whether the host refuses connections from outside.
+    /// Whether an injected link fault makes the host refuse connections from outside.
     pub(super) fn is_refusing(&self) -> bool {
         self.0.net.has_links() && self.faults().refuses_outside(self.0.host)
     }
@@ -124,7 +125,7 @@ impl PublicPort {
         }
     }
 
-    /// A poisoned lock is ignored, since each change is complete.
+    /// Locks the socket that reserves the port. A poisoned lock is ignored, since each change is complete.
     fn reserved(&self) -> std::sync::MutexGuard<'_, Option<TcpSocket>> {
         self.0.reserved.lock().unwrap_or_else(PoisonError::into_inner)
     }

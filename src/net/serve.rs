@@ -63,12 +63,14 @@ pub struct ServerConfig {
     pub limits: Limits,
 }
 
-/// Serves until `stop`, then waits for open connections up to the grace period, and drops those that are left.
+/// Serves connections until `stop`, each in a task, then waits for the open ones up to the grace period, and drops
+/// those that are left. Returns once none is left.
 pub async fn serve(config: ServerConfig, service: impl Service, stop: Stop) {
     serve_until(config, service, stop, Stop::new()).await;
 }
 
-/// Like [`serve`]; when `end` fires, connections are dropped at once, as if the process were killed.
+/// Like [`serve`]; when `end` fires, connections are dropped at once, as if the process were killed, but new ones are
+/// accepted until `stop`. Fires `end` itself at the end of the grace period.
 pub async fn serve_until(config: ServerConfig, service: impl Service, stop: Stop, end: Stop) {
     let ServerConfig { mut listener, tls, limits } = config;
     let (open, permits) = (TaskTracker::new(), Arc::new(Semaphore::new(limits.connections)));
@@ -114,7 +116,8 @@ async fn accept(listener: &mut Listener) -> Stream {
     }
 }
 
-/// Does the handshake of implicit TLS, if there is one, then serves the connection.
+/// Does the handshake of implicit TLS, if there is one, then serves the connection. A handshake that fails, or takes
+/// longer than [`HANDSHAKE_TIMEOUT`], is reported to the service.
 async fn run_connection(
     service: impl Service,
     mut stream: Stream,
@@ -130,7 +133,7 @@ async fn run_connection(
     service.serve_connection(stream, stop).await
 }
 
-/// Sends a reply in plain text and closes the connection.
+/// Sends a reply in plain text and closes the connection, within [`REJECT_TIMEOUT`]. Failures are ignored.
 async fn reject(mut stream: Stream, reply: &str) {
     // Best effort: the connection is closed in any case.
     let _ = timeout(REJECT_TIMEOUT, async {

@@ -25,8 +25,8 @@ const MAX_BLOCKS: usize = 255;
 
 type Key = [u8; KEY_BYTES];
 
-/// The same provider with another key exchange, key schedule and random numbers. Only who has an end of an in-process
-/// connection can call it.
+/// The same provider with another key exchange, key schedule and random numbers; `TLS_AES_128_GCM_SHA256` is its only
+/// cipher of TLS 1.3. Only who has an end of an in-process connection can call it.
 pub(super) fn with_simulated_keys(mut provider: CryptoProvider, _end: &PipeEnd) -> CryptoProvider {
     provider.kx_groups = vec![&SimulatedKeyExchange];
     provider.secure_random = &SimulatedRandom;
@@ -53,6 +53,7 @@ struct SimulatedRandom;
 static RNG: LazyLock<Rng> = LazyLock::new(Rng::from_entropy);
 
 impl SecureRandom for SimulatedRandom {
+    /// Fills the bytes from one generator of the process, which is not made for secrets.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
         for part in bytes.chunks_mut(8) {
             part.copy_from_slice(&RNG.next_u64().to_le_bytes()[..part.len()]);
@@ -66,6 +67,7 @@ impl SecureRandom for SimulatedRandom {
 struct SimulatedKeyExchange;
 
 impl SupportedKxGroup for SimulatedKeyExchange {
+    /// Begins a key exchange with a random public key, which has no private part.
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         let mut own = [0; KEY_BYTES];
         SimulatedRandom.fill(&mut own)?;
@@ -147,7 +149,8 @@ impl HkdfExpander for Secret {
     }
 }
 
-/// A fast keyed hash that mixes the message into the lanes of the key, with the mixing function of SplitMix64.
+/// A fast keyed hash, which is not secure: mixes the message, 8 bytes at a time, into the words of the key with
+/// [`mix`].
 fn hash(key: &Key, message: &[u8]) -> Key {
     let word = |bytes: &[u8]| bytes.iter().rev().fold(bytes.len() as u64, |word, byte| word << 8 | u64::from(*byte));
     let mut lanes: [u64; LANES] = std::array::from_fn(|at| word(&key[8 * at..8 * at + 8]));
@@ -162,6 +165,7 @@ fn hash(key: &Key, message: &[u8]) -> Key {
     spread
 }
 
+/// The mixing function of SplitMix64.
 fn mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -169,7 +173,7 @@ fn mix(word: u64) -> u64 {
     word ^ word >> 31
 }
 
-/// Converts bytes to a key; hashes them if they have another length.
+/// Converts bytes to a key; hashes them with BLAKE3 if they have another length.
 fn key(bytes: &[u8]) -> Key {
     bytes.try_into().unwrap_or_else(|_| *blake3::hash(bytes).as_bytes())
 }

@@ -105,8 +105,9 @@ impl Stream {
         self.local
     }
 
-    /// Acknowledges received data at once. A peer that uses Nagle's algorithm holds back a small packet until the one
-    /// before is acknowledged, which takes 40 ms if we have nothing to send.
+    /// Acknowledges received data at once, on a real socket under Linux; does nothing elsewhere. A peer that uses
+    /// Nagle's algorithm holds back a small packet until the one before is acknowledged, which takes 40 ms if we have
+    /// nothing to send.
     pub fn acknowledge(&self) {
         #[cfg(target_os = "linux")]
         if let Some(Wire { raw: Raw::Tcp(tcp), .. }) = self.wire() {
@@ -241,6 +242,8 @@ impl AsyncWrite for Stream {
 }
 
 impl AsyncRead for Wire {
+    /// Reads as much as the link faults let through, after the delay of a slow link; pending while the link transmits
+    /// nothing. What is read is counted. An injected reset is the error `ConnectionReset`.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         let Some(inbound) = &wire.inbound else { return wire.raw.poll_read(cx, buffer) };
@@ -303,6 +306,7 @@ impl Wire {
         Poll::Ready(self.broken_by_reset(drained))
     }
 
+    /// Counts bytes that were read, which faults of the link may limit.
     fn add_carried(&mut self, bytes: usize) {
         if let Some(inbound) = &mut self.inbound {
             inbound.add_carried(bytes);
@@ -327,6 +331,8 @@ impl Raw {
 }
 
 impl AsyncWrite for Wire {
+    /// Writes to the transport. Output to a program outside the world goes to [`LinkOutput`] instead while a link has a
+    /// fault or output is held back there. An injected reset is the error `ConnectionReset`.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         let Self { raw, output, .. } = &mut *wire;
@@ -343,6 +349,7 @@ impl AsyncWrite for Wire {
         }
     }
 
+    /// Like `poll_write`; if output is held back, takes only the first slice that is not empty.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -367,6 +374,7 @@ impl AsyncWrite for Wire {
         matches!(self.raw, Raw::Tcp(_))
     }
 
+    /// Flushes the transport, once all output that was held back is written.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         ready!(wire.poll_drain(cx))?;
@@ -376,6 +384,7 @@ impl AsyncWrite for Wire {
         }
     }
 
+    /// Ends the output, once all that was held back is written.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         ready!(wire.poll_drain(cx))?;

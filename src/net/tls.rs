@@ -25,7 +25,8 @@ pub(super) enum Transport<'a> {
     InProcess(&'a PipeEnd),
 }
 
-/// The TLS provider of a transport, with the fastest of the equally secure ciphers first.
+/// The TLS provider of a transport, with the fastest of the equally secure ciphers first; the in-process network has
+/// simulated keys.
 pub(super) fn provider(transport: Transport<'_>) -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
@@ -49,7 +50,8 @@ impl<C> Default for TlsConfigs<C> {
 }
 
 impl<C> TlsConfigs<C> {
-    /// The configuration for this transport, the same at each call; `make` makes it at the first.
+    /// The configuration for this transport, the same at each call; `make` makes it at the first. An error of `make` is
+    /// returned, and the next call tries again.
     pub(super) fn get(
         &self,
         transport: Transport<'_>,
@@ -119,6 +121,7 @@ impl Identity {
 
 /// Certificates are validated at the world's time.
 impl TimeProvider for Clock {
+    /// The time of the clock in whole seconds; `None` before 1970.
     fn current_time(&self) -> Option<UnixTime> {
         let seconds = u64::try_from(self.now().as_second()).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))

@@ -50,6 +50,7 @@ impl Trust {
         Ok(Self::of(Some(roots), clock))
     }
 
+    /// Trust in these authorities, or in any certificate if `roots` is `None`.
     fn of(roots: Option<RootCertStore>, clock: Clock) -> Self {
         Self(Arc::new(Inner { clock, roots: roots.map(Arc::new), configs: TlsConfigs::default() }))
     }
@@ -78,6 +79,7 @@ impl Trust {
 struct AcceptAnyCertificate(WebPkiSupportedAlgorithms);
 
 impl ServerCertVerifier for AcceptAnyCertificate {
+    /// Accepts the certificate, whatever it says.
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

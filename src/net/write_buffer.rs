@@ -24,6 +24,7 @@ pub(super) struct WriteBuffer {
 }
 
 impl WriteBuffer {
+    /// Appends a piece; an empty one is left out.
     pub(super) fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.bytes += piece.len();
@@ -35,7 +36,7 @@ impl WriteBuffer {
         self.pieces.is_empty()
     }
 
-    /// Whether the buffer should be written before more is added.
+    /// Whether the buffer should be written before more is added: it has 32 pieces or 128 KiB.
     pub(super) fn is_full(&self) -> bool {
         MAX_SLICES <= self.pieces.len() || FULL_BYTES <= self.bytes
     }
@@ -57,6 +58,7 @@ impl WriteBuffer {
         })
     }
 
+    /// Removes this many bytes from the front; the buffer must have as many.
     fn advance(&mut self, mut bytes: usize) {
         self.bytes -= bytes;
         while let Some(piece) = self.pieces.front_mut() {

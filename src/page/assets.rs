@@ -113,7 +113,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     FILES.iter().copied().chain([(ALL_SHEETS, SHEETS_IN_ONE.as_slice())]).map(asset).collect()
 });
 
-/// The file at a path below `assets`.
+/// Returns the file at this path below `assets`, which has no version in it; `None` if there is none.
 pub(super) fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
@@ -136,6 +136,8 @@ pub(super) fn tag(bytes: &[u8]) -> String {
     format!("\"{}\"", &blake3::hash(bytes).to_hex()[..20])
 }
 
+/// Returns the media type of a file by the ending of its path: script, style sheet or SVG; that of plain text for all
+/// others.
 fn media_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map(|(_, end)| end) {
         Some("js") => "text/javascript; charset=utf-8",

@@ -50,8 +50,8 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
     accepted.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
 }
 
-/// The document, which is the same for every view but for its `<base>` and, for the list of all mail, the first page
-/// that it preloads; 304 if the browser has it.
+/// Answers `GET` of any view with the document, which is the same for each but for its `<base>` and, for the list of
+/// all mail, the first page that it preloads; with 304 if the browser has it.
 pub async fn document(uri: Uri, headers: HeaderMap) -> Response {
     let depth = uri.path().matches('/').count().saturating_sub(1);
     let base = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
@@ -76,8 +76,8 @@ static MODULES: LazyLock<String> = LazyLock::new(|| {
     format!("<script type=\"application/json\" id=\"modules\">[{}]</script>\n", names.join(","))
 });
 
-/// The text of the document with this `<base>`, with the version in all paths; `is_list` adds the preload of the first
-/// page.
+/// Returns the text of the document with this `<base>`, with the names of the modules that it needs at once, and with
+/// the version in all paths; `is_list` adds the preload of the first page.
 fn text_of_document(base: &str, is_list: bool) -> String {
     let files = format!("assets/{}/", assets::version());
     let list = FIRST_PAGE.replace('&', "&amp;");
@@ -87,8 +87,9 @@ fn text_of_document(base: &str, is_list: bool) -> String {
     text.replacen("<!-- preloads -->\n", &preloads, 1).replace("assets/", &files)
 }
 
-/// A file of the page, by its path with or without a version. Browsers keep one of our version for ever, and ask again
-/// for others. One of another version is that of another program, as it was, or will be; it gets ours, for once.
+/// Answers `GET /assets/PATH` with a file of the page, by its path with or without a version; 404 if there is none.
+/// Browsers keep one of our version for ever, and ask again for others. One of another version is that of another
+/// program, as it was, or will be; it gets ours, for once.
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     let (first, rest) = path.split_once('/').unwrap_or(("", &path));
     let is_version = first.len() == assets::version().len() && first.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -99,7 +100,8 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     }
 }
 
-/// A response with these bytes, or 304 if the browser has them by this entity tag. RFC 9110 §13.1.2.
+/// Returns a response with these bytes, media type, entity tag (`tag`) and `Cache-Control` (`cache`); 304 without the
+/// bytes if `If-None-Match` in the request's `headers` has the tag. RFC 9110 §13.1.2.
 fn file(headers: &HeaderMap, media_type: &'static str, tag: &str, cache: &'static str, bytes: Vec<u8>) -> Response {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_known = known.is_some_and(|value| value.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));

@@ -25,12 +25,14 @@ pub(super) enum Line {
 }
 
 impl Lines {
+    /// Appends input.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
     }
 
-    /// Takes the next line, with U+FFFD for what is not UTF-8; `None` if more input is needed. A lone LF ends a line as
-    /// well.
+    /// Takes the next line without its line end, CR LF or a lone LF, with U+FFFD for what is not UTF-8; `None` if more
+    /// input is needed. A line longer than [`MAX_LINE_BYTES`] is dropped as it comes, and is one [`Line::TooLong`] when
+    /// its end comes; the request line of HTTP is [`Line::Http`], even before its end.
     pub(super) fn next(&mut self) -> Option<Line> {
         let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') else {
             if MAX_LINE_BYTES < self.unread.len() {
@@ -58,7 +60,7 @@ impl Lines {
         &mut self.unread
     }
 
-    /// Discards input from before the TLS handshake. RFC 2595 §4.
+    /// Discards all input, as after STLS that from before the TLS handshake. RFC 2595 §4.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -13,7 +13,9 @@ pub(super) struct MultilineReader {
 pub(super) struct TooLarge;
 
 impl MultilineReader {
-    /// Reads from `unread`; `None` until the response is complete. It has no stuffed dots and no final line with a dot.
+    /// Moves lines from `unread` into the response; returns it once the final line with a dot has come, without that
+    /// line and without stuffed dots, and leaves the input after it. `None` until then; fails once the response has
+    /// more than `max_bytes`.
     pub(super) fn read(&mut self, unread: &mut BytesMut, max_bytes: usize) -> Result<Option<Bytes>, TooLarge> {
         loop {
             let fresh = self.text.is_empty() || self.text.ends_with(b"\r\n");

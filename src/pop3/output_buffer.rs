@@ -30,7 +30,8 @@ impl OutputBuffer {
     }
 
     /// Adds a message, which is sent dot-stuffed and ended by a line with a dot; with `body_lines`, only its header and
-    /// that many lines of its body. Returns how many octets of the message are sent.
+    /// that many lines of its body. Returns how many octets of the message are sent, without stuffed dots and the final
+    /// line.
     pub(super) fn message(&mut self, message: &Message, body_lines: Option<usize>) -> usize {
         let message = DotStuffer::of(message, body_lines);
         let len = message.parts.iter().map(Bytes::len).sum();
@@ -38,13 +39,16 @@ impl OutputBuffer {
         len
     }
 
-    /// Whether the output must be sent before more is added. Small messages are coalesced like replies.
+    /// Whether the output must be sent before more is added: [`MAX_BUFFERED_BYTES`] are buffered, or a part of a
+    /// message is left. Copies short slices of a message into the buffer first, so that small messages are coalesced
+    /// like replies.
     pub(super) fn is_full(&mut self) -> bool {
         self.coalesce();
         self.message.is_some() || MAX_BUFFERED_BYTES <= self.buffered.len()
     }
 
-    /// The next bytes to send, if any.
+    /// Takes the next bytes to send: all that is buffered, else the next slice of the message; `None` if nothing is
+    /// left.
     pub(super) fn take(&mut self) -> Option<Bytes> {
         self.coalesce();
         if self.buffered.is_empty()
@@ -57,7 +61,8 @@ impl OutputBuffer {
         (!self.buffered.is_empty()).then(|| self.buffered.split().freeze())
     }
 
-    /// Copies short slices into the buffer, up to one that is sent without copying.
+    /// Copies short slices of the message, and its final line, into the buffer, until [`MAX_BUFFERED_BYTES`] are
+    /// buffered or the next slice is long enough to be sent without copying.
     fn coalesce(&mut self) {
         while let Some(message) = &mut self.message
             && self.buffered.len() < MAX_BUFFERED_BYTES
@@ -88,6 +93,7 @@ struct DotStuffer {
 }
 
 impl DotStuffer {
+    /// The stuffer at the start of the message; with `body_lines`, of its header and that many lines of its body.
     fn of(message: &Message, body_lines: Option<usize>) -> Self {
         let [trace, content] = message.pieces();
         let content = body_lines.map_or(content.clone(), |lines| content.slice(..top_len(&content, lines)));
@@ -96,7 +102,8 @@ impl DotStuffer {
         Self { parts, fresh: true, ended }
     }
 
-    /// The next slice, up to where a dot must be added.
+    /// The next slice, at most to the end of a line before one that begins with a dot; the extra dot is a slice of its
+    /// own. `None` at the end of the message.
     fn peek(&self) -> Option<Bytes> {
         let part = self.parts.front()?;
         if self.fresh && part.starts_with(b".") {
@@ -108,7 +115,8 @@ impl DotStuffer {
         Some(part.slice(..dot.map_or(part.len().min(MAX_SLICE_BYTES), |at| at + 2)))
     }
 
-    /// Moves past a slice that `peek` returned, of this length.
+    /// Moves past the slice that [`Self::peek`] returned, which has this length; after the extra dot only notes that it
+    /// was sent.
     fn advance(&mut self, bytes: usize) {
         let Some(part) = self.parts.front_mut() else { return };
         if self.fresh && part.starts_with(b".") {
@@ -128,7 +136,8 @@ impl DotStuffer {
     }
 }
 
-/// Length of the header, the empty line and `body_lines` lines of the body. RFC 1939 §7 (TOP).
+/// Length of the header, the empty line and `body_lines` lines of the body; all of the content if it has fewer lines.
+/// RFC 1939 §7 (TOP).
 fn top_len(content: &[u8], body_lines: usize) -> usize {
     let mut at = 0;
     let mut body_left = None;

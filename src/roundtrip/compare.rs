@@ -39,7 +39,8 @@ impl ReceivedCopies {
         Self { messages: copies, has_no_nul: false }
     }
 
-    /// The same for IMAP: a literal may not hold NUL, and servers send 0x80 in its place. RFC 9051 §4.3.
+    /// Groups messages fetched over IMAP by the journey in their trace fields. They are compared with 0x80 in the place
+    /// of NUL in what was sent: a literal may not hold NUL, and servers send 0x80 instead. RFC 9051 §4.3.
     pub(super) fn over_imap(messages: Vec<Bytes>) -> Self {
         Self { has_no_nul: true, ..Self::new(messages) }
     }
@@ -50,7 +51,8 @@ impl ReceivedCopies {
         self.messages.iter().filter(|(id, _)| !known(id)).map(|(_, messages)| messages.len()).sum()
     }
 
-    /// Compares the copies of a journey with the message as it was sent; without a journey it is missing.
+    /// Compares the copies of a journey with the message as it was sent, with its binary parts in base64. Without a
+    /// journey, or without a copy of it, the message is missing.
     pub(super) fn compare(&self, journey: Option<JourneyId>, sent: &Bytes) -> Comparison {
         let found = journey.and_then(|journey| self.messages.get(&Some(journey))).map_or(&[][..], Vec::as_slice);
         // As a mailbox stores it, for readers that cannot take binary parts.

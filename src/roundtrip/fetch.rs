@@ -22,12 +22,13 @@ pub(super) struct Fetched {
     pub(super) imap: (Vec<Bytes>, Transcript),
 }
 
-/// Fetches all messages of the recipient over both protocols.
+/// Fetches all messages of the recipient over POP3 and then over IMAP; an error of either is that of both.
 pub(super) async fn all(env: &Environment, to: &Address, progress: &impl Fn(Progress)) -> Result<Fetched, Error> {
     Ok(Fetched { pop3: pop3(env, to, progress).await?, imap: imap(env, to, progress).await? })
 }
 
-/// Fetches all messages of the recipient's maildrop over POP3; they stay there.
+/// Fetches all messages of the recipient's maildrop over POP3, and returns them with the transcript; they stay there.
+/// Calls `progress` after each batch of [`BATCH_MESSAGES`].
 pub(super) async fn pop3(
     env: &Environment,
     to: &Address,
@@ -44,7 +45,8 @@ pub(super) async fn pop3(
     Ok((messages, maildrop.quit().await?))
 }
 
-/// Fetches all messages of the recipient's INBOX over IMAP.
+/// Fetches all messages of the recipient's INBOX over IMAP, and returns them with the transcript. Calls `progress`
+/// after each message.
 async fn imap(
     env: &Environment,
     to: &Address,
@@ -64,7 +66,8 @@ async fn imap(
     Ok((messages, inbox.logout().await?))
 }
 
-/// The client, and the MDA with the mailbox of this user at this port, looked up in the DNS.
+/// Returns the client side of the world, and the MDA with the mailbox of this user at this port, looked up in the DNS.
+/// An error if the user has no mailbox, or the name of the MDA is not found.
 async fn server(
     env: &Environment,
     to: &Address,
@@ -80,6 +83,8 @@ async fn server(
     Ok((context, Server { name, addresses, security }))
 }
 
+/// Looks up the addresses of a name in the DNS of the world, and returns each with this port; [`Error::Lookup`] if that
+/// fails.
 pub(super) async fn addresses(resolver: &Resolver, name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     let found = resolver.addresses(name).await.map_err(|error| Error::Lookup(error.to_string()))?;
     Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())

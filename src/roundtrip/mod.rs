@@ -140,7 +140,7 @@ impl MessageReport {
 }
 
 impl Report {
-    /// Updates the journeys from the event log.
+    /// Reads the journeys of all messages anew from the event log; one that it does not know any more is `None` then.
     pub fn refresh(&mut self, event_log: &EventLog) {
         for message in &mut self.messages {
             message.history = message.journey.and_then(|journey| history(event_log, journey));
@@ -153,11 +153,13 @@ impl Report {
     }
 }
 
-/// Runs a round trip.
+/// Runs a round trip: submits all messages, waits until they have arrived or failed, or for the timeout of the plan,
+/// fetches the mail of the recipient by both protocols, and compares. `progress` is called as it goes on.
 ///
 /// # Errors
-/// The sender's server cannot be reached or refuses the login. Messages that are refused, lost or changed are not errors, but
-/// are listed in the report, which also says why none were fetched.
+/// The world has no MUA or no MTA for the sender, or the sender's server cannot be reached or refuses the login.
+/// Messages that are refused, lost or changed are not errors, but are listed in the report, which also says why none
+/// were fetched.
 pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> Result<Report, Error> {
     let events = env.event_log.subscribe_from_now();
     let began = env.clock.now();
@@ -196,7 +198,8 @@ fn history(event_log: &EventLog, journey: JourneyId) -> Option<Journey> {
     found.inspect_err(|error| tracing::error!(%error, %journey, "cannot read a journey")).ok().flatten()
 }
 
-/// Waits until all messages have arrived or failed.
+/// Waits until each of these journeys has been delivered or has failed, for as long as that takes. Calls `progress`
+/// with their number at the start, and after each batch of `events`.
 async fn wait_until_ended(
     event_log: &EventLog,
     mut events: Subscription,

@@ -16,7 +16,9 @@ const MAX_CONNECTIONS: usize = 4;
 /// The journey of a submitted message, or the provider's refusal.
 type Outcome = Result<JourneyId, String>;
 
-/// Submits every message; the outcomes are in the order of the sources.
+/// Submits every message to the first MTA of the sender's domain, with a login, on up to [`MAX_CONNECTIONS`] at once;
+/// returns the outcomes in the order of the sources, and the transcript of all connections. Calls `progress` after each
+/// message. A connection that fails is an error of all; a refused message is not.
 pub(super) async fn all(
     env: &Environment,
     plan: &Plan,
@@ -73,7 +75,8 @@ async fn submit(submitter: &mut Submitter, plan: &Plan, source: &Source) -> Resu
     })
 }
 
-/// The journey in a reply such as `250 2.0.0 OK: queued as JOURNEY-STAY`.
+/// Returns the journey in a reply such as `250 2.0.0 OK: queued as JOURNEY-STAY`; `None` if no word of it is a queue
+/// id.
 fn journey_of_reply(reply: &str) -> Option<JourneyId> {
     reply.split_ascii_whitespace().find_map(|word| word.parse::<QueueId>().ok()).map(|id| id.journey)
 }

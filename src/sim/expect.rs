@@ -32,7 +32,7 @@ pub(super) fn percentile(sorted: &[f64], percent: f64) -> f64 {
 }
 
 impl Results<'_> {
-    /// Compares the results with each expectation.
+    /// Compares the results with each expectation that is set.
     pub(super) fn compare(&self, expect: &Expect) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         if let Some(share) = expect.delivered {
@@ -71,6 +71,8 @@ impl Results<'_> {
         }
     }
 
+    /// Compares a percentile of the latencies with the longest expected; if it is longer, lists the copies that took
+    /// longer than that, or never arrived.
     fn percentile(&self, percent: f64, bound: Duration) -> Verdict {
         let found = percentile(self.latencies, percent);
         let held = found <= bound.as_secs_f64();
@@ -89,7 +91,7 @@ impl Results<'_> {
         Verdict { expected: format!("{what}: {range}"), found: value.to_string(), held, messages }
     }
 
-    /// Compares the length of a queue at a time, as of the last sample until then, with its range.
+    /// Compares the length of a queue at a time, as of the last sample until then or else 0, with its range.
     fn queue(&self, expected: &QueueExpect) -> Verdict {
         let at = expected.after.as_secs_f64();
         let queue = self.queues.iter().find(|queue| queue.host == expected.host);

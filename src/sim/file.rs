@@ -47,6 +47,7 @@ pub(super) struct ScenarioTable {
     pub(super) disk: Duration,
 }
 
+/// The default of [`ScenarioTable::disk`]: 2 ms.
 fn disk() -> Duration {
     Duration::from_millis(2)
 }
@@ -61,6 +62,7 @@ pub(super) struct ProvidersTable {
     pub(super) users: usize,
 }
 
+/// The default of [`ProvidersTable::users`]: 10.
 fn users() -> usize {
     10
 }
@@ -98,10 +100,12 @@ pub(super) struct TrafficTable {
     pub(super) mail: Option<PathBuf>,
 }
 
+/// The default of numbers of messages, recipients and repetitions: 1.
 fn one() -> usize {
     1
 }
 
+/// The default of [`TrafficTable::size`]: 1000 bytes.
 fn size() -> usize {
     1000
 }
@@ -220,6 +224,7 @@ pub(super) enum Range {
     },
 }
 
+/// The default upper end of a [`Range`]: no limit.
 fn unbounded() -> u64 {
     u64::MAX
 }
@@ -248,10 +253,12 @@ impl std::fmt::Display for Range {
 mod optional {
     use super::*;
 
+    /// Reads a time such as `2s`; a field that is missing never gets here.
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         span::deserialize(deserializer).map(Some)
     }
 
+    /// Writes a time as it is read, or none.
     pub(super) fn serialize<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => span::serialize(time, serializer),

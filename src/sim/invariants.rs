@@ -60,6 +60,7 @@ struct CopyLocations {
 }
 
 impl CopyLocations {
+    /// Counts the copies of an inventory by journey, and by account or recipient.
     fn of(inventory: &Inventory) -> Self {
         let mut filed: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (account, journey, count) in &inventory.filed {
@@ -155,7 +156,7 @@ impl Observations<'_> {
         state.in_doubt || state.taken.iter().any(|(host, since)| stopped(host, *since))
     }
 
-    /// No account holds a message that was not sent to it.
+    /// Adds a violation for each account that holds a message which was not sent to it.
     fn check_accounts(&self, locations: &CopyLocations, violations: &mut Vec<Violation>) {
         for (journey, accounts) in &locations.filed {
             let expected = self.state.journeys.get(journey).map(JourneyState::accounts).unwrap_or_default();
@@ -166,7 +167,7 @@ impl Observations<'_> {
         }
     }
 
-    /// Every message that a provider accepted has a journey in the event log.
+    /// Adds a violation for each message that a provider accepted and that has no journey in the event log.
     fn check_accepted(&self, violations: &mut Vec<Violation>) {
         for journey in self.sent.iter().flat_map(|sent| &sent.journeys) {
             if !self.state.journeys.contains_key(journey) {

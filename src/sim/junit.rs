@@ -15,7 +15,8 @@ const INVARIANTS: [&str; 6] = [
 ];
 
 impl Report {
-    /// Formats the report as JUnit XML.
+    /// Formats the report as JUnit XML: a test case for each invariant and each expectation, which fails if that did
+    /// not hold.
     pub fn junit(&self) -> String {
         let invariants = INVARIANTS.iter().map(|promise| {
             let broken: Vec<_> = self.violations.iter().filter(|violation| violation.promise == *promise).collect();
@@ -51,6 +52,7 @@ impl Report {
     }
 }
 
+/// A violation in one line, with its journey if it has one.
 fn line(violation: &Violation) -> String {
     let journey = violation.journey.map_or_else(String::new, |journey| format!("{journey}: "));
     format!("{journey}{}", violation.what)

@@ -44,7 +44,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Adds an event, and writes it to `trace`.
+    /// Adds an event to the statistics and to the hash, and writes it to `trace` as a line of JSON if there is one.
     pub(super) fn note(&mut self, event: Event, trace: &Option<super::Trace>) {
         // An event consists of strings and numbers: serializing it cannot fail.
         let mut line = serde_json::to_vec(&event).unwrap_or_default();
@@ -61,7 +61,8 @@ impl Metrics {
         self.hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    /// Updates the totals and the journey of an event.
+    /// Updates the totals and the journey of an event, which it begins if it is the first, and keeps the event. The
+    /// journey is added to the completed ones if this was its last open copy.
     fn count(&mut self, event: Event) {
         self.events += 1;
         let journey = event.journey;

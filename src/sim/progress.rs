@@ -42,6 +42,7 @@ pub(super) struct CopyState {
 }
 
 impl CopyState {
+    /// Whether the copy has neither arrived nor failed, and was not replaced by those of an alias.
     fn is_open(&self) -> bool {
         self.delivered.is_empty() && self.failed == 0 && !self.is_alias
     }

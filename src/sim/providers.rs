@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 
-/// The world file with `count` providers. Hosts have addresses in 10.0.0.0/8 (RFC 1918).
+/// The world file with `count` providers with `users` users each, named as
+/// [`ProvidersTable`](super::file::ProvidersTable) says, and one MUA and name server. Hosts of providers have addresses
+/// in 10.0.0.0/8 (RFC 1918).
 pub(super) fn text(count: usize, users: usize) -> String {
     let mut text = String::from(
         "[world]\nname = \"providers\"\npassword = \"postroad\"\nlatency = \"10ms\"\n\

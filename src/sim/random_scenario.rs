@@ -19,6 +19,8 @@ impl Scenario {
     }
 }
 
+/// The scenario file that these random numbers give: 2 to 4 providers with 2 users each, 1 to 3 tables of traffic, and
+/// 4 to 11 of faults.
 fn text(rng: &Rng) -> String {
     let providers = 2 + rng.below(3);
     let mut text = format!(
@@ -45,7 +47,7 @@ fn text(rng: &Rng) -> String {
     text
 }
 
-/// One `[[faults]]` table.
+/// One `[[faults]]` table: a random fault of a host or link of a world with this many providers, at random times.
 fn fault(rng: &Rng, providers: u64) -> String {
     let mta = format!("mta-{}", rng.below(providers));
     let mda = format!("mda-{}", rng.below(providers));

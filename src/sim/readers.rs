@@ -40,7 +40,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Whether the current hour is one of the table's hours.
+    /// Whether the current hour in UTC is one of the table's hours, which may go past midnight.
     fn is_on(&self) -> bool {
         let hour = self.running.env.clock.now().to_zoned(TimeZone::UTC).hour();
         self.table
@@ -48,7 +48,8 @@ impl Reader {
             .is_none_or(|[from, to]| if from <= to { (from..to).contains(&hour) } else { from <= hour || hour < to })
     }
 
-    /// Fetches new messages; with IDLE, stays connected during the table's hours.
+    /// Fetches new messages by the table's protocol, over a new connection; with IDLE, stays connected during the
+    /// table's hours. Does nothing if the world lacks the user, the host of the mailbox or a MUA.
     async fn fetch(&mut self) -> Result<(), Error> {
         let (running, by) = (self.running.clone(), self.table.by);
         let world = &running.env.world;
@@ -78,6 +79,7 @@ impl Reader {
         inbox.logout().await.map(drop)
     }
 
+    /// Fetches the messages of the INBOX behind those that were fetched before, and counts them.
     async fn fetch_new(&mut self, inbox: &mut ImapMailbox) -> Result<(), Error> {
         if self.seen < inbox.messages as usize {
             inbox.fetch(&format!("{}:*", self.seen + 1), |_, _| self.seen += 1).await?;

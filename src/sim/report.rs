@@ -189,6 +189,7 @@ impl Report {
         out
     }
 
+    /// Writes what [`Report::text`] returns.
     fn write_text(&self, out: &mut String) -> std::fmt::Result {
         let OutcomeCounts { delivered, bounced, waiting, lost, duplicates } = self.outcomes;
         writeln!(out, "{}, seed {}: {} of virtual time", self.scenario, self.seed, human(self.seconds))?;
@@ -228,6 +229,7 @@ impl Report {
         writeln!(out, "\n  {} events, trace {}", self.events, self.trace)
     }
 
+    /// Writes a line for each of the first 10 faults, and one with the number of the others.
     fn write_faults(&self, out: &mut String) -> std::fmt::Result {
         const SHOWN: usize = 10;
         for FaultInterval { what, from, until, .. } in self.faults.iter().take(SHOWN) {

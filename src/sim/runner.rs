@@ -28,10 +28,11 @@ const MAX_REPORTED_QUEUES: usize = 20;
 /// Number of throughput intervals in the report.
 const THROUGHPUT_INTERVALS: usize = 100;
 
-/// Runs a scenario with a seed to its end.
+/// Runs a scenario with a seed to its end, in virtual time on a runtime of its own, and returns the report. Events are
+/// written to `trace`; `progress` is called at regular times.
 ///
 /// # Errors
-/// The world cannot be started. Failures within the world are in the report.
+/// The world cannot be started, or `trace` cannot be written. Failures within the world are in the report.
 pub fn play(
     scenario: &Scenario,
     seed: u64,
@@ -71,6 +72,8 @@ struct Simulation<'a> {
 }
 
 impl Setup<'_> {
+    /// Starts the world, runs the scenario, stops the world, and flushes the trace. If all mail was delivered or
+    /// bounced, also checks that no tasks or entries remain.
     async fn run(self, progress: impl Fn(Progress)) -> Result<Report, Error> {
         let Self { scenario, seed, trace } = self;
         let mut env = Environment::simulated(scenario.world.clone(), seed, scenario.start, false)?;
@@ -160,6 +163,7 @@ impl Simulation<'_> {
         self.left.extend(busy.map(|(host, _)| format!("the queue of {host} holds state for a message that is gone")));
     }
 
+    /// The progress so far, with these totals.
     fn progress(&self, Totals { hops, open, delivered, bounced }: Totals) -> Progress {
         let queued = self.running.mtas.values().map(|mta| mta.queue().len()).sum();
         Progress { passed: self.began.elapsed(), written: self.sent_log.len(), open, queued, delivered, bounced, hops }
@@ -238,7 +242,7 @@ impl Simulation<'_> {
         queues
     }
 
-    /// Deliveries and temporary failures over time.
+    /// Deliveries and temporary failures in each of 100 equal intervals of a run that took this many seconds.
     fn throughput(&self, state: &Metrics, seconds: f64) -> Vec<Throughput> {
         let width = (seconds / THROUGHPUT_INTERVALS as f64).max(f64::MIN_POSITIVE);
         let mut intervals: Vec<_> =
@@ -302,7 +306,7 @@ fn latencies(state: &Metrics) -> Vec<f64> {
     times
 }
 
-/// A histogram whose bucket bounds double.
+/// A histogram of ascending latencies. The bounds of its buckets double from 62.5 ms on, up to the longest latency.
 fn distribution(latencies: &[f64]) -> Vec<Bucket> {
     let mut buckets = Vec::new();
     let (mut up_to, mut done) = (0.0625, 0);

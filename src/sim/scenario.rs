@@ -85,7 +85,7 @@ impl Scenario {
         check.scenario(file)
     }
 
-    /// The number of messages that its traffic generates, whatever their number of recipients.
+    /// The number of messages that all its traffic generates; one to several recipients counts once.
     pub fn messages(&self) -> usize {
         self.traffic.iter().map(|traffic| traffic.table.count).sum()
     }
@@ -108,6 +108,7 @@ impl Check<'_> {
         Path::new(self.path).parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
+    /// Checks the tables of a file, reads the world and the messages that they name, and makes the scenario of them.
     fn scenario(&self, file: ScenarioFile) -> Result<Scenario, InvalidScenario> {
         let world = self.world(&file)?;
         let mut traffic = Vec::new();

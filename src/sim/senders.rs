@@ -70,7 +70,8 @@ impl SentLog {
         log.sent.len() - 1
     }
 
-    /// Adds the outcome of one attempt to the message with this index.
+    /// Adds the outcome of one attempt to the message with this index, which is no longer pending if no recipients
+    /// remain.
     fn record(&self, index: usize, outcome: &Outcome) {
         let mut log = self.lock();
         let Some(sent) = log.sent.get_mut(index) else { return };
@@ -87,6 +88,7 @@ impl SentLog {
         self.lock().pending
     }
 
+    /// Number of messages posted so far.
     pub(super) fn len(&self) -> usize {
         self.lock().sent.len()
     }
@@ -199,8 +201,8 @@ impl Sender {
         }
     }
 
-    /// Submits the message once to these recipients, over the open connection or a new one, which stays open only if there
-    /// are verdicts.
+    /// Submits the message once to these recipients, over the open connection or a new one, which stays open only if
+    /// there are verdicts. If the connection fails, all recipients remain.
     async fn attempt(
         &self,
         user: &Address,
@@ -232,7 +234,8 @@ impl Sender {
         }
     }
 
-    /// Connects to the first MX of the user's domain, with TLS and login; `None` if that fails.
+    /// Connects to the submission port with TLS of the first MX of the user's domain, and logs in; `None` if that
+    /// fails.
     async fn connect(&self, user: &Address) -> Option<Submitter> {
         let world = &self.running.env.world;
         let provider = world.domain(user.domain())?.mx.first()?;
@@ -244,7 +247,8 @@ impl Sender {
     }
 }
 
-/// The outcome of a transaction with these recipients, whose verdicts are in the same order.
+/// The outcome of a transaction with these recipients, whose verdicts are in the same order. Refused for now remain; of
+/// several final refusals the last counts.
 fn outcome_of(recipients: Vec<Address>, verdicts: Vec<Verdict>) -> Outcome {
     let mut outcome = Outcome::default();
     for (recipient, verdict) in recipients.into_iter().zip(verdicts) {

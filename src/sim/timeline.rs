@@ -43,6 +43,7 @@ impl FaultLog {
         list.len() - 1
     }
 
+    /// Notes when the fault with this index was cleared.
     fn end(&self, index: usize, until: Timestamp) {
         let mut list = lock(&self.0);
         if let Some(fault) = list.get_mut(index) {
@@ -50,6 +51,7 @@ impl FaultLog {
         }
     }
 
+    /// All faults so far, in the order of injection.
     pub(super) fn list(&self) -> Vec<FaultInterval> {
         lock(&self.0).clone()
     }

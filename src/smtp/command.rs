@@ -43,7 +43,8 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Parses a line without its line end; the error is the reply.
+    /// Parses a line without its line end, the verb in any case. The error is the reply to send: 500 for an unknown
+    /// command, a control character or invalid UTF-8, 501 or 555 for an argument.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Reply> {
         let line = std::str::from_utf8(line).map_err(|_| Reply::new(500, (5, 5, 2), "Command is not UTF-8"))?;
         if line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
@@ -74,8 +75,8 @@ impl Command {
         }
     }
 
-    /// The line for a transcript, without credentials; once a client has tried to log in, a line that is no command may
-    /// be a password.
+    /// The line for a transcript: the initial response of AUTH becomes `***`. With `has_tried_login`, so does a whole
+    /// line that is no command, since it may be a password.
     pub(super) fn shown(line: &[u8], has_tried_login: bool) -> Cow<'_, str> {
         let text = String::from_utf8_lossy(line);
         let mut words = text.split_ascii_whitespace();
@@ -116,13 +117,13 @@ impl fmt::Display for Command {
     }
 }
 
-/// The refusal of an argument.
+/// The refusal of an argument: 501.
 fn syntax(text: &str) -> Reply {
     Reply::new(501, (5, 5, 4), text)
 }
 
-/// The client's name: the first word, at most 255 bytes. A wrong name is no reason to refuse mail (RFC 5321 §4.1.4), a
-/// missing one is.
+/// The client's name: the first word, unchecked, since a wrong name is no reason to refuse mail (RFC 5321 §4.1.4). The
+/// error, if it is missing or longer than 255 bytes, is the reply to send.
 fn name(argument: &str) -> Result<String, Reply> {
     match argument.split_whitespace().next() {
         Some(name) if name.len() <= 255 => Ok(name.to_owned()),
@@ -144,6 +145,7 @@ fn path_and_parameters<'a>(word: &str, argument: &'a str) -> Option<(&'a str, &'
     (rest.is_empty() || rest.starts_with(' ')).then_some((path, rest))
 }
 
+/// Parses the argument of MAIL; `<>` is the null reverse-path. The error is the reply to send.
 fn mail(argument: &str) -> Result<Command, Reply> {
     let (path, rest) =
         path_and_parameters("FROM:", argument).ok_or_else(|| syntax("Syntax: MAIL FROM:<address> [parameters]"))?;
@@ -154,7 +156,7 @@ fn mail(argument: &str) -> Result<Command, Reply> {
     Mail::parse(reverse_path, rest).map(Command::Mail)
 }
 
-/// Parses the argument of RCPT; `postmaster` needs no domain.
+/// Parses the argument of RCPT; `postmaster` needs no domain. The error is the reply to send.
 fn rcpt(argument: &str) -> Result<Command, Reply> {
     let (path, rest) =
         path_and_parameters("TO:", argument).ok_or_else(|| syntax("Syntax: RCPT TO:<address> [parameters]"))?;
@@ -165,6 +167,7 @@ fn rcpt(argument: &str) -> Result<Command, Reply> {
     parameters::parse_rcpt(address.into(), rest).map(Command::Rcpt)
 }
 
+/// Parses the argument of BDAT: the size of the chunk and perhaps `LAST`, in any case. The error is the reply to send.
 fn bdat(argument: &str) -> Result<Command, Reply> {
     let mut words = argument.split_ascii_whitespace();
     let bytes = words.next().and_then(parameters::number);
@@ -177,7 +180,8 @@ fn bdat(argument: &str) -> Result<Command, Reply> {
     }
 }
 
-/// Parses the argument of VRFY. The keyword of RFC 6531 §3.7.4.2, which allows UTF-8 in the reply, is dropped.
+/// Parses the argument of VRFY. The keyword of RFC 6531 §3.7.4.2, which allows UTF-8 in the reply, is dropped. The
+/// error, if nothing is left, is the reply to send.
 fn vrfy(argument: &str) -> Result<Command, Reply> {
     match argument.strip_suffix(" SMTPUTF8").unwrap_or(argument) {
         "" => Err(syntax("Syntax: VRFY user")),
@@ -185,6 +189,8 @@ fn vrfy(argument: &str) -> Result<Command, Reply> {
     }
 }
 
+/// Parses the argument of AUTH: the mechanism and perhaps an initial response, both unchecked. The error is the reply
+/// to send.
 fn auth(argument: &str) -> Result<Command, Reply> {
     let mut words = argument.split_ascii_whitespace().map(str::to_owned);
     match (words.next(), words.next(), words.next()) {

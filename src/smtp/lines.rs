@@ -33,15 +33,17 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// Appends input to what has not been consumed.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
     }
 
+    /// Whether all input has been consumed; the beginning of a line has not.
     pub(super) fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
-    /// The input after the last line that was taken.
+    /// The input after the last line that was taken, which may hold complete lines.
     pub(super) fn unread(&self) -> &[u8] {
         &self.unread
     }
@@ -62,7 +64,9 @@ impl Lines {
         self.unread = rest;
     }
 
-    /// Takes the next line; `None` if it is not complete. A line that is too long counts as one when its end has come.
+    /// Takes the next line; `None` if it is not complete. A line that is too long is dropped, and returned as
+    /// [`Line::TooLong`] when its end has come. For an endless line, or a too long one of an HTTP request, the end is
+    /// not awaited.
     pub(super) fn next(&mut self) -> Option<Line> {
         let Some(end) = memchr::memmem::find(&self.unread[self.searched..], b"\r\n") else {
             return self.skip();
@@ -79,8 +83,8 @@ impl Lines {
         })
     }
 
-    /// Notes that there is no line end yet, and drops the prefix of a line that is too long. Returns a line only if no
-    /// end is to be waited for: that of an HTTP request, or an endless one.
+    /// Notes that the input has no line end yet, and drops the prefix of a line that is too long. Returns a line only
+    /// if no end is to be waited for: that of an HTTP request longer than a line may be, or an endless one.
     fn skip(&mut self) -> Option<Line> {
         self.searched = self.unread.len().saturating_sub(1);
         if MAX_LINE_BYTES < self.unread.len() {

@@ -60,7 +60,8 @@ pub(super) enum MessageError {
 }
 
 impl MessageReader {
-    /// A reader of one message; `declared` is the size that the client announced, for which memory is reserved.
+    /// A reader of one message of at most `max_bytes`. `declared` is the size that the client announced; for it, memory
+    /// is reserved out of `share` when the first bytes come.
     pub(super) fn new(max_bytes: u64, declared: Option<u64>, share: UploadShare) -> Self {
         let declared = declared.unwrap_or(0).min(max_bytes);
         Self {
@@ -75,8 +76,9 @@ impl MessageReader {
         }
     }
 
-    /// Reads dot-stuffed text and removes the stuffing. If the message ends in this chunk, returns how many bytes of it
-    /// belong to the message and its final dot; `None` if more must come. RFC 5321 §4.1.1.4, §4.5.2.
+    /// Reads dot-stuffed text: appends it to the message without the stuffing, and notes a lone CR or LF. If the
+    /// message ends in this chunk, returns how many bytes of it belong to the message and the line of its final dot;
+    /// `None` if more must come. RFC 5321 §4.1.1.4, §4.5.2.
     pub(super) fn take_stuffed(&mut self, chunk: &[u8]) -> Option<usize> {
         // chunk[copied..at] belongs to the message and is not copied yet.
         let (mut copied, mut at) = (0, 0);
@@ -113,7 +115,8 @@ impl MessageReader {
         None
     }
 
-    /// Skips text of a line past the next CR or bare LF; returns the new index in the chunk.
+    /// Skips text of a line past the next CR or bare LF; returns the index after it, or the length of the chunk if
+    /// there is none. Notes the bare LF and the new position.
     fn text(&mut self, chunk: &[u8], at: usize) -> usize {
         match memchr::memchr2(b'\r', b'\n', &chunk[at..]) {
             Some(run) if chunk[at + run] == b'\r' => {
@@ -132,13 +135,13 @@ impl MessageReader {
         }
     }
 
-    /// Reads bytes of a BDAT chunk, which are not stuffed. RFC 3030 §2.
+    /// Appends bytes of a BDAT chunk, which are not stuffed, to the message. RFC 3030 §2.
     pub(super) fn take_counted(&mut self, chunk: &[u8]) {
         self.append(chunk);
     }
 
-    /// Adds bytes to the message. Beyond the size limit or without memory they are only counted, and the buffer is
-    /// released.
+    /// Adds bytes to the message. Beyond the size limit or without memory they are only counted, and the buffer and its
+    /// memory share are released.
     fn append(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
         if self.max_bytes < self.bytes || self.lacks_room || !self.reserve(part.len()) {
@@ -149,7 +152,8 @@ impl MessageReader {
         self.message.extend_from_slice(part);
     }
 
-    /// Makes room for this many more bytes; false if there is none now or there was none before.
+    /// Makes space for this many more bytes in the buffer, out of the memory share; `false` if there is none now or
+    /// there was none before, which refuses the message at its end.
     fn reserve(&mut self, bytes: usize) -> bool {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let expected = ((self.declared != 0).then(|| size(self.declared)), size(self.max_bytes));
@@ -157,7 +161,7 @@ impl MessageReader {
         !self.lacks_room
     }
 
-    /// Notes the size of the next BDAT chunk, for which memory is reserved with its first bytes.
+    /// Notes that the next BDAT chunk has this size, so that memory for it is reserved with its first bytes.
     pub(super) fn expect(&mut self, bytes: u64) {
         self.declared = self.declared.max(self.bytes.saturating_add(bytes)).min(self.max_bytes);
     }
@@ -167,7 +171,7 @@ impl MessageReader {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
 
-    /// Whether the data exceeds the limit so far that the connection should be closed.
+    /// Whether the data exceeds the size limit by more than 16 MiB, so that the connection should be closed.
     pub(super) fn is_endless(&self) -> bool {
         self.max_bytes.saturating_add(MAX_DISCARDED_BYTES) < self.bytes
     }
@@ -184,7 +188,8 @@ impl MessageReader {
         (message, self.share)
     }
 
-    /// Takes the message, with its line ends replaced if the rule says so, or returns the first fault of it.
+    /// Takes the message, with each lone CR or LF replaced if the rule says so. The error is the first that applies:
+    /// too large, no memory, a long header, a lone CR or LF that the rule refuses.
     fn finish(&mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
         match rule {
             _ if self.is_too_large() => Err(MessageError::TooLarge),

@@ -38,12 +38,13 @@ enum Encoding {
 }
 
 impl MessageWriter {
-    /// For DATA. A last line without line end gets one, because the final dot needs its own line.
+    /// A writer for DATA, which inserts the dots and ends with the final dot. A last line without line end gets one,
+    /// because the final dot needs its own line.
     pub(super) fn stuffed(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         Self::new(pieces, Encoding::Stuffed)
     }
 
-    /// For BDAT: unchanged, even without a last line end.
+    /// A writer for BDAT: the bytes are unchanged, even without a last line end, and no end is marked.
     pub(super) fn counted(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         Self::new(pieces, Encoding::Counted)
     }
@@ -58,7 +59,8 @@ impl MessageWriter {
         self.held.is_none() && self.pieces.is_empty() && (self.is_ended || self.encoding == Encoding::Counted)
     }
 
-    /// The next bytes to send, stuffed and with the final dot for DATA; `None` after the last ones.
+    /// The next bytes to send, stuffed and with the final dot for DATA; `None` after the last ones. A run of at least 4
+    /// KiB shares its buffer; shorter ones are joined in a copy of about 16 KiB.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         let first = self.held.take().or_else(|| self.part())?;
         if MIN_SHARED_RUN_BYTES <= first.len() {
@@ -78,7 +80,8 @@ impl MessageWriter {
         Some(gathered.freeze())
     }
 
-    /// The next run of bytes that needs no dot inside, an extra dot, or the mark of the end; `None` after it.
+    /// Takes the next run of bytes that needs no dot inside, an extra dot, or the mark of the end; `None` after it.
+    /// BDAT takes each piece as a whole.
     fn part(&mut self) -> Option<Bytes> {
         let Some(piece) = self.pieces.front_mut() else { return self.end() };
         let needs_dot = self.encoding == Encoding::Stuffed && self.tail == *b"\r\n" && piece.starts_with(b".");
@@ -111,7 +114,8 @@ impl MessageWriter {
     }
 }
 
-/// Length of the prefix before the next line that begins with a dot; `before` is the byte before the piece.
+/// Length of the prefix, up to 256 KiB, before the next line that begins with a dot; `before` is the byte before the
+/// piece, since a CR LF may be split.
 fn run(piece: &[u8], before: u8) -> usize {
     if before == b'\r' && piece.starts_with(b"\n.") {
         return 1;

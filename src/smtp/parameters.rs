@@ -29,7 +29,8 @@ pub(super) struct Mail {
 }
 
 impl Mail {
-    /// Parses the parameters after the path; the error is the reply to send.
+    /// Parses the parameters after the path; the error is the reply to send: 501 for an invalid or repeated one, 555
+    /// for an unknown one. The value of `AUTH=` is checked and dropped.
     pub(super) fn parse(reverse_path: ReversePath, parameters: &str) -> Result<Self, Reply> {
         let mut mail = Self { reverse_path, ..Self::default() };
         each(parameters, |keyword, value| {
@@ -50,7 +51,8 @@ impl Mail {
         Ok(mail)
     }
 
-    /// Whether it has parameters, which only a client that sent EHLO may use.
+    /// Whether it has parameters, which only a client that sent EHLO may use. `AUTH=`, which is dropped, does not
+    /// count.
     pub(super) fn is_extended(&self) -> bool {
         *self != Self { reverse_path: self.reverse_path.clone(), ..Self::default() }
     }
@@ -86,6 +88,7 @@ impl fmt::Display for Mail {
     }
 }
 
+/// The body type of a `BODY=` value, in any case; `None` if it is unknown.
 fn body(word: &str) -> Option<Body> {
     match word.to_ascii_uppercase().as_str() {
         "7BIT" => Some(Body::SevenBit),
@@ -95,7 +98,8 @@ fn body(word: &str) -> Option<Body> {
     }
 }
 
-/// Parses the parameters of RCPT into `recipient`; the error is the reply to send.
+/// Parses the parameters of RCPT into `recipient`; the error is the reply to send: 501 for an invalid or repeated one,
+/// 555 for an unknown one.
 pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<Recipient, Reply> {
     each(parameters, |keyword, value| {
         match (keyword, value) {
@@ -136,14 +140,14 @@ fn is_address_type(kind: &str) -> bool {
     !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Parses at most the 20 digits of RFC 1870 §4, `None` for other text; larger values than `u64` become the maximum.
+/// Parses 1 to 20 digits, as RFC 1870 §4 has them; `None` for other text. Larger values than `u64` become the maximum.
 pub(super) fn number(digits: &str) -> Option<u64> {
     let is_number = (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Calls `take` for each parameter, with its keyword in upper case; `take` returns `None` for an invalid one. That and
-/// a duplicate are errors, returned as the reply to send.
+/// Calls `take` for each parameter in order, with its keyword in upper case and its value if it has `=`; `take` returns
+/// `None` for an invalid one. The first invalid or repeated parameter ends this with an error, the reply to send.
 fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>) -> Result<(), Reply> {
     let mut seen: Vec<String> = Vec::new();
     for parameter in parameters.split(' ').filter(|parameter| !parameter.is_empty()) {

@@ -84,7 +84,8 @@ impl Reply {
         self.code / 100 == 5
     }
 
-    /// The status of RFC 3463: that of the first line or, without one, the class and no details.
+    /// The status of RFC 3463: the enhanced code of the reply or that in its first line; without one, the class with
+    /// subject and detail 0.
     pub fn status(&self) -> (u8, u16, u16) {
         let first = || self.text.first().and_then(|text| enhanced(self.code, text)).map(|(status, _)| status);
         self.enhanced.or_else(first).unwrap_or(((self.code / 100) as u8, 0, 0))
@@ -96,7 +97,8 @@ impl Reply {
     }
 }
 
-/// A line of text, cut to `max_bytes`; control characters, which could end it early, become spaces.
+/// A line of text, cut to `max_bytes` at most, at the end of a character; control characters, which could end it early,
+/// become spaces.
 fn clean(line: &str, max_bytes: usize) -> String {
     let end = (0..=max_bytes.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
     line[..end].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
@@ -131,11 +133,12 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Adds one line, given without its line end; returns the reply after its last line. Text beyond a limit is cut,
-    /// and control characters become spaces.
+    /// Adds one line, given without its line end; returns the whole reply after its last line, else `None`. Text beyond
+    /// 16 KiB in a reply is cut and marked with ` [...]`, and control characters become spaces.
     ///
     /// # Errors
-    /// The line is not part of a reply.
+    /// The line is not a reply line, its code differs from that of the lines before, or the reply has more than 128
+    /// lines.
     pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, InvalidReply> {
         let (code, is_last, text) = split(line).ok_or(InvalidReply::Code)?;
         if self.lines.first().is_some_and(|(first, _)| *first != code) {
@@ -166,8 +169,8 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
 }
 
-/// The reply of these lines. The enhanced code is taken out of the text if each line has the same (RFC 2034 §4), so
-/// that the reply reads as it was sent.
+/// The reply of these lines, each a code and its text. The enhanced code is taken out of the text if each line has the
+/// same (RFC 2034 §4); else it stays there, so that the reply reads as it was sent.
 fn whole(lines: Vec<(u16, String)>) -> Reply {
     let code = lines.first().map_or(0, |(code, _)| *code);
     let split: Option<Vec<_>> = lines.iter().map(|(_, text)| enhanced(code, text)).collect();

@@ -86,26 +86,26 @@ pub struct FaultContext<'a> {
 }
 
 impl ReplyFaults {
-    /// Adds a rule; the returned id removes it.
+    /// Adds a rule, after those that are there; the returned id removes it.
     pub fn inject(&self, rule: Rule) -> u64 {
         self.0.insert((rule, Grey::new()))
     }
 
-    /// Removes a rule.
+    /// Removes the rule with this id and what it noted; does nothing if it is gone.
     pub fn clear(&self, id: u64) {
         self.0.remove(id);
     }
 
-    /// The fault of the first rule that applies, if any. A greylisting rule notes the attempt, and applies while
-    /// its wait lasts.
+    /// The fault of the first rule that applies, if any. A greylisting rule notes the attempt and, while its wait
+    /// lasts, applies as [`ReplyFault::Say`].
     pub fn apply(&self, context: FaultContext<'_>) -> Option<ReplyFault> {
         self.0.with(|rules| rules.values_mut().find_map(|(rule, grey)| rule.apply(grey, context)))
     }
 
-    /// The reply that replaces the server's own, if any.
+    /// The reply of the first rule that applies, which replaces the server's own; `None` without one.
     ///
     /// # Errors
-    /// The connection must be closed.
+    /// [`net::Error::Closed`] if the fault is to close the connection.
     pub fn reply_override(&self, context: FaultContext<'_>) -> Result<Option<Reply>, net::Error> {
         match self.apply(context) {
             Some(ReplyFault::HangUp) => Err(net::Error::Closed),
@@ -116,8 +116,9 @@ impl ReplyFaults {
 }
 
 impl Rule {
-    /// The fault of this rule, if the rule applies: by point, address and probability, or for greylisting by the time
-    /// since the first attempt in `grey`, which is noted there.
+    /// The fault of this rule, if the rule applies: by point, address and probability. A greylisting rule ignores the
+    /// probability: it notes the first attempt in `grey`, of which it keeps at most 100,000, and returns its reply
+    /// until the wait since then is over.
     fn apply(&self, grey: &mut Grey, context: FaultContext<'_>) -> Option<ReplyFault> {
         if self.point != context.point || !self.matches(context.recipient.or(context.sender)) {
             return None;
@@ -133,7 +134,8 @@ impl Rule {
         (1.0 <= self.probability || self.rng.next_f64() < self.probability).then(|| self.fault.clone())
     }
 
-    /// Whether the address ends with the suffix of the rule; without an address, only an empty suffix matches.
+    /// Whether the address ends with the suffix of the rule, upper and lower case being different; without an address,
+    /// only an empty suffix matches.
     fn matches(&self, address: Option<&Address>) -> bool {
         self.address_suffix.is_empty()
             || address.is_some_and(|address| address.to_string().ends_with(&self.address_suffix))

@@ -15,6 +15,7 @@ pub(super) fn encode(text: &str) -> String {
     out
 }
 
+/// Appends `+` and the two hex digits of the byte, in upper case.
 fn push_hex(out: &mut String, byte: u8) {
     // Writing to a String cannot fail.
     let _ = write!(out, "+{byte:02X}");

@@ -10,7 +10,8 @@ use super::segment_files::{DiskFiles, sync_folder};
 use super::{CONTENTS, Error};
 
 /// Copies a store into an empty folder, which is made if it is not there: first the database as it is at one moment,
-/// then the segments that it names, which are only appended to. No segment is removed meanwhile.
+/// then the segments that it names, which are only appended to. No segment is removed meanwhile. On Unix, only the
+/// owner can enter the folder. The copy is on stable storage when this returns.
 ///
 /// # Errors
 /// The folder holds something, or a file cannot be read or written. What was copied so far stays.

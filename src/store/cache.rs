@@ -47,14 +47,16 @@ impl Cache {
         (cached == content).then(|| (id, cached.clone()))
     }
 
-    /// Caches a content that was just stored, whose bytes are no longer damaged.
+    /// Caches a content that was just stored, in the place of the oldest if the cache is full, and forgets that its
+    /// bytes were damaged. One that is cached already, or larger than the cache, changes nothing in the cache.
     pub(super) fn insert(&self, id: i64, content: &Content) {
         let mut state = self.state();
         state.forget_damage(id);
         state.insert(id, content);
     }
 
-    /// Remembers that the stored bytes of a content are damaged; false if that is known, or too many are remembered.
+    /// Remembers that the stored bytes of a content with this hash are damaged. Returns `true` if that is new; `false`
+    /// if it is known, or [`MAX_DAMAGED`] are remembered, and then it is not remembered.
     pub(super) fn note_damaged(&self, id: i64, hash: &[u8; 32]) -> bool {
         let damaged = &mut self.state().damaged;
         damaged.len() < MAX_DAMAGED && damaged.insert(half(hash), id) != Some(id)
@@ -75,14 +77,14 @@ impl Cache {
         }
     }
 
-    /// Removes a content that was deleted, and that it was damaged.
+    /// Removes a content that was deleted, and forgets that it was damaged.
     pub(super) fn remove(&self, id: i64) {
         let mut state = self.state();
         state.forget_damage(id);
         state.remove(id);
     }
 
-    /// Removes all.
+    /// Removes all contents, and forgets which were damaged.
     pub(super) fn clear(&self) {
         *self.state() = CacheState::default();
     }
@@ -93,12 +95,15 @@ impl Cache {
 }
 
 impl CacheState {
+    /// Forgets that the content with this id is damaged.
     fn forget_damage(&mut self, id: i64) {
         if !self.damaged.is_empty() {
             self.damaged.retain(|_, damaged| *damaged != id);
         }
     }
 
+    /// Caches a content, and removes the oldest ones beyond [`MAX_BYTES`]. Does nothing if the id is cached already, or
+    /// the content is larger than that.
     fn insert(&mut self, id: i64, content: &Content) {
         if MAX_BYTES < cost(content) || self.by_id.contains_key(&id) {
             return;
@@ -118,6 +123,7 @@ impl CacheState {
         }
     }
 
+    /// Removes a content from both indexes, if it is cached; its place in the order is skipped later.
     fn remove(&mut self, id: i64) {
         let Some(content) = self.by_id.remove(&id) else { return };
         self.bytes -= cost(&content);

@@ -50,15 +50,17 @@ impl CommitState {
         Self { segments, registry, was_full: false, stopped: watch::Sender::new(None) }
     }
 
-    /// Goes on with what a crash left of the segments.
+    /// Replaces the segments by those that were opened anew after a simulated power cut.
     pub(super) fn replace_segments(&mut self, segments: Segments) {
         self.segments = segments;
     }
 
+    /// A receiver of the [`Error::Stopped`] with which the store stops; `None` while it works.
     pub(super) fn stopped(&self) -> watch::Receiver<Option<Error>> {
         self.stopped.subscribe()
     }
 
+    /// Whether the store has stopped for good after an I/O error.
     pub(super) fn has_stopped(&self) -> bool {
         self.stopped.borrow().is_some()
     }
@@ -69,7 +71,8 @@ impl CommitState {
     }
 
     /// Runs and commits jobs in one transaction, all or the first of them, and completes these, also if the commit
-    /// failed. The others are returned, to be committed after these.
+    /// failed; returns the others, to be committed after these. A job that fails and left changes is completed, and
+    /// those before it run again in a new transaction. In a stopped store, all jobs are completed with its error.
     pub(super) fn commit(&mut self, connection: &Connection, mut jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         if let Some(error) = self.stopped.borrow().clone() {
             complete_all(jobs, &Err(error));
@@ -107,8 +110,9 @@ impl CommitState {
         later
     }
 
-    /// Compacts one sparse segment, if there is one, in a commit of its own. Returns whether it did; after a
-    /// failure, which is logged, see [`Segments::skip_compaction`].
+    /// Compacts one sparse segment, if there is one, in a commit of its own, and returns whether it did. After a
+    /// failure, which is logged, the segment is not tried again, or after [`Error::Full`] none until something was
+    /// appended or removed. Does nothing in a stopped store.
     pub(super) fn compact(&mut self, connection: &Connection) -> bool {
         if self.has_stopped() {
             return false;
@@ -133,8 +137,8 @@ impl CommitState {
         true
     }
 
-    /// Stores nothing from now on, since a sync failed: what the system still believes to be written may be lost.
-    /// Returns the [`Error::Stopped`] that answers all jobs then.
+    /// Stops the store for good after an I/O error, which is logged: what the system still believes to be written may
+    /// be lost. Returns the [`Error::Stopped`] that answers all jobs from now on.
     pub(super) fn stop_with(&self, error: &Error) -> Error {
         let reason: Arc<str> = error.to_string().into();
         tracing::error!(%reason, "store stopped after an I/O error; restart required");
@@ -143,8 +147,8 @@ impl CommitState {
         stopped
     }
 
-    /// The error of a transaction that was not committed, which is logged; `None` if it was. After [`Outcome::Failed`],
-    /// the store is stopped.
+    /// Logs and returns the error of a transaction that was not committed; `None` if it was. [`Outcome::Failed`] stops
+    /// the store, and the error is then its [`Error::Stopped`].
     fn note(&self, outcome: Outcome) -> Option<Error> {
         match outcome {
             Outcome::Committed => None,
@@ -160,8 +164,9 @@ fn refused(error: Error) -> Error {
     error
 }
 
-/// Makes a transaction durable: first its bytes in a segment, then its rows. Then updates what is in memory of segments
-/// and contents.
+/// Makes a transaction durable: first its bytes in a segment, then its rows. Then updates the usage of segments in
+/// memory, removes segments that hold nothing, and updates the cache. If a sync fails, or COMMIT by an I/O error,
+/// returns [`Outcome::Failed`]; after another error, [`Outcome::Refused`], and the transaction is rolled back.
 fn finish(
     transaction: Transaction<'_>,
     connection: &Connection,
@@ -199,8 +204,8 @@ enum End {
     Aborted,
 }
 
-/// Runs jobs in order, up to the first that ends the transaction, and returns how many with that one. One that panics
-/// has failed.
+/// Runs jobs in order, up to the first that ends the transaction, and returns how many ran with that one. A job that
+/// failed or panicked without leaving changes does not end it.
 fn run_all(transaction: &Transaction<'_>, jobs: &mut [Box<dyn Job>]) -> (usize, End) {
     for (at, job) in jobs.iter_mut().enumerate() {
         let changes = transaction.total_changes();
@@ -215,7 +220,7 @@ fn run_all(transaction: &Transaction<'_>, jobs: &mut [Box<dyn Job>]) -> (usize, 
     (jobs.len(), End::Complete)
 }
 
-/// Completes jobs. One whose completion panics keeps no other from its own.
+/// Completes all jobs with this outcome, in order. A completion that panics is logged, and the next ones follow.
 fn complete_all(jobs: Vec<Box<dyn Job>>, outcome: &Result<(), Error>) {
     for job in jobs {
         if catch_unwind(AssertUnwindSafe(|| job.complete(outcome.clone()))).is_err() {

@@ -45,9 +45,9 @@ CREATE TABLE segment (
     content_uses: None,
 };
 
-/// Stores a content with one use, or counts one more use of an equal one that was stored lately. Returns its id, and
-/// the content whose buffer is shared with the others that hold it. An equal one that is known to be damaged gets its
-/// bytes back.
+/// Stores a content with one use, or counts one more use of an equal one that is cached or was stored from this very
+/// value. Returns its id, which `content` keeps, and the content whose buffer is shared with the others that hold it.
+/// An equal one that is known to be damaged gets its bytes back.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -79,13 +79,14 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
     Ok((id, content.clone()))
 }
 
-/// Stores the bytes of a content in the database, beside its row.
+/// Stores the bytes of a content in the database, beside its row, in the place of earlier ones.
 fn put_bytes(transaction: &Transaction<'_>, id: i64, content: &Content) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO content_bytes VALUES (?1, ?2)";
     transaction.prepare_cached(sql)?.execute(params![id, &content.bytes()[..]]).map(drop)
 }
 
-/// Stores the bytes of a damaged content anew, and counts one more use. False if it was deleted.
+/// Stores the bytes of the damaged content `id` anew, frees their old place, and counts one more use. Returns `false`
+/// and changes nothing if it was deleted.
 fn heal(transaction: &Transaction<'_>, id: i64, content: &Content) -> rusqlite::Result<bool> {
     let sql = "SELECT segment, start, length FROM content WHERE id = ?1 AND hash = ?2";
     let found = params![id, content.hash().as_bytes()];
@@ -137,7 +138,7 @@ pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     transaction.note_deleted(id, location)
 }
 
-/// How many contents have another number of uses than these queries, of [`Schema::content_uses`], count.
+/// Counts the contents whose number of uses is not the sum over these queries, of [`Schema::content_uses`].
 pub(super) fn refcount_errors<'a>(
     connection: &Connection,
     uses: impl IntoIterator<Item = &'a str>,
@@ -151,7 +152,8 @@ pub(super) fn refcount_errors<'a>(
     connection.query_row(&sql, [], |row| row.get(0))
 }
 
-/// Moves the live contents of a segment to the end of the last one, after comparing them with their hashes.
+/// Moves the live contents of a segment to the end of the last one, after comparing them with their hashes, and frees
+/// their old places. The commit of the transaction writes them.
 ///
 /// # Errors
 /// One of them cannot be read, or SQLite refuses.
@@ -187,6 +189,7 @@ pub(super) struct ContentRef {
 }
 
 impl ContentRef {
+    /// Reads the row of the content with this id; `None` if there is none.
     pub(super) fn find(connection: &Connection, id: i64) -> rusqlite::Result<Option<Self>> {
         connection.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?.query_row([id], Self::read).optional()
     }
@@ -200,13 +203,14 @@ impl ContentRef {
         &self.hash
     }
 
-    /// The number of its bytes.
+    /// The number of its bytes, without reading them; 0 if its row names none.
     pub(super) fn len(&self) -> usize {
         let length = self.location.as_ref().map_or(0, |location| location.length);
         usize::try_from(length).unwrap_or(usize::MAX).max(self.bytes.as_ref().map_or(0, Vec::len))
     }
 
-    /// Reads its bytes and compares them with their hash.
+    /// Reads its bytes and compares them with their hash; the returned content knows its id. [`LoadError::NoFile`] if
+    /// its segment is not there, [`LoadError::Damaged`] if the bytes cannot be read or differ.
     pub(super) fn load(self, files: &dyn SegmentFiles) -> Result<Content, LoadError> {
         let (content, origin) = match (self.location, self.bytes) {
             (Some(location), _) => (read(files, location)?, origin(location)),
@@ -221,7 +225,8 @@ impl ContentRef {
     }
 }
 
-/// Reads the content at a place in a segment. It is not compared with its hash.
+/// Reads the content at a place in a segment, without comparing it with its hash. [`LoadError::NoFile`] if there is no
+/// such segment; [`LoadError::Damaged`] if it cannot be read, or the length is above [`MAX_LENGTH`].
 fn read(files: &dyn SegmentFiles, location: Location) -> Result<Content, LoadError> {
     let damaged = |error: io::Error| LoadError::Damaged(format!("{}: {error}", origin(location)).into());
     let length = usize::try_from(location.length).ok().filter(|length| *length <= MAX_LENGTH);

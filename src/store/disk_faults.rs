@@ -82,12 +82,13 @@ impl DiskFaults {
         Self { frees_room: true, ..self.clone() }
     }
 
+    /// Whether these are the faults for jobs that free room, made by [`DiskFaults::freeing`].
     pub(super) fn frees_room(&self) -> bool {
         self.frees_room
     }
 
-    /// Runs a commit on a disk with these faults: delays it before and after, or refuses it with an error without
-    /// running it.
+    /// Runs a commit on a disk with these faults: waits for half of the delay before it and half after it. After the
+    /// first half, a disk that fails or is full refuses it with an error, without running it.
     pub(super) async fn around<T, E: From<Error>>(&self, commit: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         self.delay().await;
         self.check()?;
@@ -104,7 +105,8 @@ impl DiskFaults {
         }
     }
 
-    /// The error with which the disk refuses a commit now, if it does.
+    /// Returns the error with which the disk refuses a commit now: [`Error::Io`] if it fails, otherwise [`Error::Full`]
+    /// if it is full and the jobs do not free room.
     fn check(&self) -> Result<(), Error> {
         if self.state.is_failing.load(Ordering::Relaxed) {
             return Err(Error::Io("the device reports an error".into()));

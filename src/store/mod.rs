@@ -136,7 +136,8 @@ struct Memory {
 }
 
 impl Inner {
-    /// Queues a job for the next commit, which may be over when this returns. In memory, the priority means nothing.
+    /// Queues a job for a commit. On a disk, returns before the commit, and waits only while the queue is full; in
+    /// memory, ignores the priority and returns once the job is completed.
     async fn submit(&self, job: Box<dyn Job>, priority: Priority) {
         match &self.backend {
             Backend::Disk(disk) => disk.writer.submit(job, priority).await,
@@ -146,11 +147,13 @@ impl Inner {
 }
 
 impl Store {
-    /// Opens the database file, or makes it, with the tables of these schemas, and starts the store thread. When
-    /// the last clone is dropped, the jobs that wait are finished first.
+    /// Opens the database file, or makes it, with the tables of these schemas, removes segment files that no row names,
+    /// and starts the store thread. On an almost full disk, the room that is kept for deleting is freed first. When the
+    /// last clone is dropped, the jobs that wait are finished first.
     ///
     /// # Errors
     /// [`Error::Unusable`]: another process has it, an older build wrote it, it is not ours, or a segment is missing.
+    /// [`Error::Io`]: the store thread cannot be started.
     pub fn open(path: &Path, schemas: &[Schema]) -> Result<Self, Error> {
         let unusable = |reason: String| Error::Unusable { path: path.into(), reason: reason.into() };
         let lock = open::lock_database(path).map_err(unusable)?;
@@ -186,18 +189,20 @@ impl Store {
         Ok(Self::with(Backend::Memory(memory), cache, schemas, stopped))
     }
 
+    /// A store over this backend, without disk faults. `stopped` has the error with which the store stopped for good.
     fn with(backend: Backend, cache: Arc<Cache>, schemas: &[Schema], stopped: watch::Receiver<Option<Error>>) -> Self {
         let inner = Inner { backend, cache, schemas: schemas.to_vec(), stopped };
         Self { inner: Arc::new(inner), faults: DiskFaults::default() }
     }
 
-    /// The same store, used with the injected faults of a host's disk.
+    /// Returns a handle to the same store whose writes meet these injected faults of a host's disk, in the place of
+    /// those of `self`. Reads do not meet them.
     pub fn with_disk_faults(&self, faults: DiskFaults) -> Self {
         Self { inner: self.inner.clone(), faults }
     }
 
     /// The same store for jobs that free room, by deleting what a user or the queue no longer needs: on a full disk they
-    /// have the room that is kept for them (step 8 above), and an injected one lets them pass.
+    /// have the room that is kept for them (step 8 above), and an injected [`DiskFault::Full`] lets them pass.
     pub fn freeing(&self) -> Self {
         self.with_disk_faults(self.faults.freeing())
     }
@@ -205,7 +210,7 @@ impl Store {
     /// Runs `job` in the next transaction, waits until it is durable, and returns what the job made.
     ///
     /// A job that fails changes nothing, and the others of its transaction are not touched. It may run more than once,
-    /// where another job failed.
+    /// where another job failed. If the future is dropped while it waits, the job may be committed all the same.
     ///
     /// # Errors
     /// The job's own, or why the commit failed; then nothing of it is stored.
@@ -237,7 +242,7 @@ impl Store {
     /// short and must not use the store.
     ///
     /// # Errors
-    /// As for [`Store::write`].
+    /// As for [`Store::write`]. If `then` panics, [`Error::Panicked`], and what the job stored stays.
     pub async fn write_with<T, U, E, F, G>(&self, job: F, then: G) -> Result<U, E>
     where
         T: Send + 'static,
@@ -249,6 +254,9 @@ impl Store {
         self.submit(job, then, Priority::Immediate).await
     }
 
+    /// Queues a [`Task`] of the job and its completion, and waits for its answer. The disk faults of this handle delay
+    /// it, or refuse it before it is queued. A task that never answers, since its completion panicked, is
+    /// [`Error::Panicked`].
     async fn submit<T, U, E, F, G>(&self, job: F, then: G, priority: Priority) -> Result<U, E>
     where
         T: Send + 'static,
@@ -267,7 +275,8 @@ impl Store {
         self.faults.around(commit).await
     }
 
-    /// Runs a short query beside the writer; it sees every commit that was answered before.
+    /// Runs a short query, on this thread; it sees every commit that was answered before. On a disk, it has a read-only
+    /// connection of its own, beside the writer; in memory, it blocks the one connection.
     ///
     /// # Errors
     /// The query's, or the database cannot be opened.
@@ -290,10 +299,12 @@ impl Store {
         }
     }
 
-    /// The content with this id, from the cache where possible.
+    /// The content with this id, from the cache where possible; otherwise its bytes are read and compared with their
+    /// hash.
     ///
     /// # Errors
-    /// [`Error::Missing`], or [`Error::Damaged`], which is reported once with all that refers to the content.
+    /// [`Error::Missing`], or [`Error::Damaged`], which is logged once with all that refers to the content, or why the
+    /// tables cannot be read.
     pub fn get(&self, id: i64) -> Result<Content, Error> {
         if let Some(content) = self.inner.cache.find(id) {
             return Ok(content);
@@ -323,8 +334,9 @@ impl Store {
         Ok(all.map(|((id, cached), found)| cached.map_or_else(|| self.load(*id, found), Ok)).collect())
     }
 
-    /// Reads a content whose row was looked for, and caches it if there is room. Looks for the row again where the
-    /// content was moved meanwhile. `None` is [`Error::Missing`].
+    /// Reads the bytes of a content whose row is `found`, and offers them to the cache. Where the segment is gone,
+    /// since a compaction moved the content, looks for the row again, up to [`MAX_READ_RETRIES`] times. If there is no
+    /// row, returns [`Error::Missing`]; damage is noted and logged by [`Store::report_damage`].
     fn load(&self, id: i64, found: Option<ContentRef>) -> Result<Content, Error> {
         let mut found = found;
         for attempt in 0.. {
@@ -344,7 +356,8 @@ impl Store {
         Err(Error::Missing(id))
     }
 
-    /// Logs the error of a damaged content, with all that refers to it, at the first time only; returns the error.
+    /// Returns the error of a damaged content, after noting the damage in the cache, so that an equal content that is
+    /// stored later replaces the bytes. At the first time only, logs the error with all that refers to the content.
     fn report_damage(&self, id: i64, hash: &[u8; 32], error: Error) -> Error {
         if self.inner.cache.note_damaged(id, hash) {
             let owners = self.owners(id).unwrap_or_default();
@@ -363,7 +376,7 @@ impl Store {
         self.read(|connection| content::refcount_errors(connection, uses))
     }
 
-    /// What refers to a content, in words.
+    /// What refers to a content, in words, by the [`Schema::content_owners`] of all schemas; empty if nothing does.
     fn owners(&self, id: i64) -> Result<Vec<String>, Error> {
         let mut owners = Vec::new();
         for sql in self.inner.schemas.iter().filter_map(|schema| schema.content_owners) {
@@ -381,7 +394,7 @@ impl Store {
         }
     }
 
-    /// Whether the store still stores.
+    /// Returns `Ok` if the store has not stopped and the database can be read. Writes nothing.
     ///
     /// # Errors
     /// [`Error::Stopped`], or why the database cannot be read.
@@ -415,8 +428,8 @@ impl Store {
         }
     }
 
-    /// Loses what a power cut would lose, and opens what is left; jobs that wait go on. For simulated worlds: a store on
-    /// a disk is not touched.
+    /// Loses the bytes and names of segments that were not synced, as a power cut does, empties the cache, and opens
+    /// the segments that are left. Committed rows stay, and jobs that wait go on. A store on a disk is not touched.
     ///
     /// # Errors
     /// What is left cannot be opened: something was named before it was on stable storage.

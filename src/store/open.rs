@@ -24,8 +24,9 @@ const STATEMENT_CACHE: usize = 128;
 /// Pages of a database in memory. They are copied by commits that split one, so they are large: few, and seldom split.
 const MEMORY_PAGE_BYTES: i64 = 16 * 1024;
 
-/// Takes the database at this path for this process, by a lock on a file beside it. Released when the returned file is
-/// closed, however the process ends. The error says in words what is wrong.
+/// Takes the database at this path for this process, by a lock on a file beside it, which is made if it is missing.
+/// Released when the returned file is closed, however the process ends. Fails at once, with the reason in words, if
+/// another process has it.
 pub(super) fn lock_database(path: &Path) -> Result<File, String> {
     let lock = private_file().write(true).create(true).truncate(false).open(beside(path, "-lock"));
     let lock = lock.map_err(|error| error.to_string())?;
@@ -45,7 +46,8 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Opens or makes the database, with the tables of all modules.
+/// Opens or makes the database for the writer, with the tables of all modules, in WAL mode with a sync at each commit.
+/// A WAL that an ended process left is synced first.
 ///
 /// Refuses what an older build wrote, and an empty database beside contents: that is one whose file was lost.
 pub(super) fn open_writer(path: &Path, files: &DiskFiles, schemas: &[Schema]) -> Result<Connection, Error> {
@@ -77,7 +79,8 @@ pub(super) fn open_writer(path: &Path, files: &DiskFiles, schemas: &[Schema]) ->
 const OLDER: &str = "an older build wrote it, which this one cannot read; \
     export its mail with that build (postroad mailbox export), and start this one with an empty folder";
 
-/// Makes the database readable by its owner only, as SQLite then does with the files beside it.
+/// If the database file is missing, makes it, empty and readable by its owner only, as SQLite then does with the files
+/// beside it. Changes nothing of a file that is there.
 fn make_private(path: &Path) -> Result<(), Error> {
     private_file().write(true).create(true).truncate(false).open(path)?;
     Ok(())
@@ -97,7 +100,8 @@ fn make_durable(wal: &Path) -> Result<(), Error> {
     Ok(file.sync_data()?)
 }
 
-/// Marks a new database as ours, and refuses others.
+/// Marks an empty database as ours and of this format. Refuses with [`Error::Corrupt`] what an older or a newer build
+/// wrote, and what is not ours.
 fn check_format(connection: &Connection) -> Result<(), Error> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
@@ -116,6 +120,7 @@ fn check_format(connection: &Connection) -> Result<(), Error> {
     }
 }
 
+/// Makes a database in memory, with the tables of this module and of these.
 pub(super) fn open_in_memory(schemas: &[Schema]) -> Result<Connection, Error> {
     let mut connection = Connection::open_in_memory()?;
     connection.pragma_update(None, "page_size", MEMORY_PAGE_BYTES)?;
@@ -134,7 +139,8 @@ fn prepare(connection: &mut Connection, schemas: &[Schema]) -> rusqlite::Result<
     std::iter::once(&content::SCHEMA).chain(schemas).try_for_each(|schema| migrate(connection, schema))
 }
 
-/// Runs the migrations of a module that this database has not had, in one transaction.
+/// Runs the migrations of a module that this database has not had, in one transaction, and notes how many it has had.
+/// Does nothing if it has had as many or more.
 fn migrate(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     let sql = "INSERT INTO schema VALUES (?1, 0)
@@ -148,6 +154,7 @@ fn migrate(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<()>
     transaction.commit()
 }
 
+/// Opens a read-only connection to a database that is there, beside the writer's.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;

@@ -2,7 +2,8 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 
-/// Makes folders, with those above them, that only their owner can enter.
+/// Returns a builder that makes folders, with those above them, that on Unix only their owner can enter. Folders that
+/// are there are left as they are.
 pub(crate) fn private_folder() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -11,7 +12,7 @@ pub(crate) fn private_folder() -> DirBuilder {
     builder
 }
 
-/// Options for files that, when they are made, only their owner can read.
+/// Returns options for files that, if opening makes them, on Unix only their owner can read and write.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = File::options();
     #[cfg(unix)]

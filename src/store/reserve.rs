@@ -33,7 +33,8 @@ impl Reserve {
         Self { path, bytes, wanted: STEP_BYTES, is_short: false }
     }
 
-    /// Whether the disk may have no room for a commit.
+    /// Whether the disk may have no room for a commit: less than 4 MiB are free or, where that is not known, the last
+    /// fill failed.
     pub(super) fn is_needed(&self) -> bool {
         free_bytes(&self.path).map_or(self.is_short, |free| free < LOW_BYTES)
     }
@@ -46,8 +47,8 @@ impl Reserve {
         }
     }
 
-    /// Fills it as far as there is room, for a WAL of this length or the longest so far. Nothing is synced: it is no
-    /// loss. A failure is logged, once in a row.
+    /// Lets the file grow, as far as there is room, to the length of this WAL or the longest so far and at least 1 MiB
+    /// more; it gets no shorter. Nothing is synced: it is no loss. A failure is logged, once in a row.
     pub(super) fn fill(&mut self, wal_bytes: u64) {
         self.wanted = self.wanted.max(STEP_BYTES * (1 + wal_bytes.div_ceil(STEP_BYTES)));
         if self.wanted <= self.bytes {
@@ -79,13 +80,14 @@ impl Reserve {
     }
 }
 
-/// The room on the disk of a file, in bytes; `None` where that is not known.
+/// The room that is free on the disk of a file, in bytes; `None` if that is not known.
 #[cfg(target_os = "linux")]
 fn free_bytes(file: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(file.parent()?).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+/// Always `None`: the free room of a disk is not asked for on this system.
 #[cfg(not(target_os = "linux"))]
 fn free_bytes(_file: &Path) -> Option<u64> {
     None

@@ -59,18 +59,20 @@ impl DiskFiles {
         Self { folder, open: Mutex::default(), removals: Mutex::default() }
     }
 
+    /// The path of the file of a segment, whether or not it is there.
     pub(super) fn path(&self, segment: i64) -> PathBuf {
         self.folder.join(segment.to_string())
     }
 
-    /// Keeps every segment until the guard is dropped, also those that hold nothing any more.
+    /// Keeps the files of all segments: those that are removed meanwhile are removed when the last guard is dropped.
     pub(super) fn keep_all(&self) -> KeepAll<'_> {
         lock(&self.removals).backups += 1;
         KeepAll(self)
     }
 
-    /// The file, opened for reading and writing. The one with the highest number, which is written to, stays open: a
-    /// file handle that is opened after a failed write-back may not be told of it.
+    /// The file of a segment, open for reading and writing; an error if it is not there. It is kept open; beyond
+    /// [`MAX_OPEN`], the one with the lowest number is closed. The highest one, which is written to, stays open: a file
+    /// handle that is opened after a failed write-back may not get its error.
     fn open(&self, segment: i64) -> io::Result<Arc<File>> {
         let mut open = lock(&self.open);
         if let Some(file) = open.get(&segment) {
@@ -94,6 +96,7 @@ impl DiskFiles {
 }
 
 impl SegmentFiles for DiskFiles {
+    /// Skips files whose names are not numbers. Without a folder, there are no segments.
     fn list(&self) -> io::Result<BTreeMap<i64, u64>> {
         let mut segments = BTreeMap::new();
         let entries = match fs::read_dir(&self.folder) {
@@ -109,6 +112,7 @@ impl SegmentFiles for DiskFiles {
         Ok(segments)
     }
 
+    /// Makes the folder, too, if it is missing.
     fn create(&self, segment: i64) -> io::Result<()> {
         private_folder().create(&self.folder)?;
         let mut options = private_file();
@@ -139,6 +143,7 @@ impl SegmentFiles for DiskFiles {
         read_exact_at(&*self.open(segment)?, buffer, start)
     }
 
+    /// While a backup copies files, only notes the segment, which is removed after the last backup.
     fn remove(&self, segment: i64) {
         let mut removals = lock(&self.removals);
         if removals.backups != 0 {
@@ -150,7 +155,7 @@ impl SegmentFiles for DiskFiles {
     }
 }
 
-/// See [`DiskFiles::keep_all`].
+/// Delays the removal of segments until it is dropped; made by [`DiskFiles::keep_all`].
 pub(super) struct KeepAll<'a>(&'a DiskFiles);
 
 impl Drop for KeepAll<'_> {
@@ -170,16 +175,19 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
+/// Fills the buffer from a position of a file. A file that ends before is an error.
 #[cfg(unix)]
 fn read_exact_at(file: &File, buffer: &mut [u8], start: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, start)
 }
 
+/// Writes all bytes at a position of a file.
 #[cfg(unix)]
 fn write_all_at(file: &File, bytes: &[u8], start: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, start)
 }
 
+/// Fills the buffer from a position of a file. A file that ends before is an error. Moves the cursor of the file.
 #[cfg(windows)]
 fn read_exact_at(file: &File, mut buffer: &mut [u8], mut start: u64) -> io::Result<()> {
     while !buffer.is_empty() {
@@ -191,6 +199,7 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut start: u64) -> io::Resu
     Ok(())
 }
 
+/// Writes all bytes at a position of a file. Moves the cursor of the file.
 #[cfg(windows)]
 fn write_all_at(file: &File, mut bytes: &[u8], mut start: u64) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -225,7 +234,7 @@ struct MemoryFile {
 }
 
 impl MemoryFiles {
-    /// Forgets what was not synced, as a power cut does.
+    /// Removes files whose names were not synced, and cuts the others to what was synced, as a power cut does.
     pub(super) fn cut_power(&self) {
         let mut state = lock(&self.0);
         state.files.retain(|_, file| file.is_named);

@@ -60,7 +60,8 @@ pub(super) struct UsageChange {
 }
 
 impl Segments {
-    /// Compares the files with what the database says of them, and removes those that it does not know.
+    /// Compares the files with what the database says of them, and removes those that it does not know. New contents go
+    /// to the end of the last file, behind bytes that a crash left there.
     ///
     /// # Errors
     /// A file is missing or too short: that is damage, since no crash leaves it so.
@@ -99,7 +100,8 @@ impl Segments {
         &self.files
     }
 
-    /// Where the next content goes, with a length of 0. Begins a new segment if the last one is full.
+    /// Where the next content goes, with a length of 0. If the last segment is full, a new one becomes the current one,
+    /// whose file [`Segments::append`] makes.
     pub(super) fn next_location(&mut self) -> Location {
         let end = self.usage.get(&self.current).map_or(0, |usage| usage.end);
         if SEGMENT_BYTES <= end {
@@ -110,7 +112,7 @@ impl Segments {
     }
 
     /// Writes the contents of a commit to their places and puts them on stable storage, before the COMMIT that names
-    /// them. The end of the segment moves.
+    /// them. The end of the segment moves. Does nothing if the commit adds none.
     ///
     /// # Errors
     /// [`AppendError::Refused`]: nothing was appended. [`AppendError::Failed`]: what is on the disk is unknown.
@@ -136,8 +138,8 @@ impl Segments {
         Ok(())
     }
 
-    /// Updates the table of segments in the open transaction by what a commit adds and frees. What that makes of their
-    /// usage in memory is returned, for after the COMMIT.
+    /// Updates the table of segments in the open transaction by what a commit adds and frees, and deletes the rows of
+    /// full segments that hold nothing. Changes nothing in memory: returns the new usage, for after the COMMIT.
     pub(super) fn record(&self, connection: &Connection, batch: &Batch) -> rusqlite::Result<UsageChange> {
         // Those that are full and hold nothing go, too.
         let is_empty = |(segment, usage): &(&i64, &Usage)| usage.live == 0 && **segment != self.current;
@@ -164,7 +166,8 @@ impl Segments {
         Ok(UsageChange { usage })
     }
 
-    /// After the COMMIT: updates the usage in memory, and removes each full segment of which nothing is needed.
+    /// After the COMMIT: updates the usage in memory, and removes each full segment of which nothing is needed, with
+    /// its file; then compactions that waited for room are tried again.
     pub(super) fn apply_committed(&mut self, change: UsageChange) {
         for (segment, usage) in change.usage {
             if usage.live == 0 && segment != self.current {
@@ -183,8 +186,8 @@ impl Segments {
         self.usage.get(&segment).copied().unwrap_or_default()
     }
 
-    /// A full segment of which little is needed, to be compacted; `None` if there is none, or compaction waits for
-    /// room.
+    /// The first full segment of which less than a quarter is needed, to be compacted; `None` if there is none, or
+    /// compaction waits for room. Segments whose compaction failed are left out.
     pub(super) fn compaction_candidate(&self) -> Option<i64> {
         if self.compaction_waits {
             return None;
@@ -196,8 +199,8 @@ impl Segments {
         full.find(is_sparse).map(|(segment, _)| *segment)
     }
 
-    /// Excludes a segment from compaction after compacting it has failed. Without room, all wait until something was
-    /// appended or removed.
+    /// Excludes a segment from compaction after compacting it has failed with this error. After [`Error::Full`],
+    /// excludes all instead, until something was appended or removed.
     pub(super) fn skip_compaction(&mut self, segment: i64, error: &Error) {
         if matches!(error, Error::Full) {
             self.compaction_waits = true;

@@ -36,8 +36,8 @@ impl SimulatedWriter {
         }
     }
 
-    /// Queues a job, and returns once it is completed. Lets all other tasks run that can; the first that runs again
-    /// then commits for all.
+    /// Queues a job, lets all other tasks run that can, and returns once it is completed: the first caller that runs
+    /// again commits the jobs of all. If the future is dropped before, the job is removed without having run.
     pub(super) async fn submit(&self, job: Box<dyn Job>) {
         let _ticket = self.enqueue(job);
         yield_now().await;
@@ -54,11 +54,12 @@ impl SimulatedWriter {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Goes on with what a crash left of the segments.
+    /// Replaces the segments by those that were opened anew after a simulated power cut.
     pub(super) fn replace_segments(&self, segments: Segments) {
         lock(&self.state).replace_segments(segments);
     }
 
+    /// Queues a job. Dropping the ticket removes it again, unless its commit has begun.
     fn enqueue(&self, job: Box<dyn Job>) -> Ticket<'_> {
         let mut queue = lock(&self.queue);
         queue.last_ticket += 1;
@@ -67,7 +68,8 @@ impl SimulatedWriter {
         Ticket { queue: &self.queue, id }
     }
 
-    /// Commits all jobs that wait, then compacts all sparse segments.
+    /// Commits all jobs that wait, in as many transactions as that takes, and compacts all sparse segments after each.
+    /// Does nothing if none waits.
     fn commit(&self) {
         let mut jobs: Vec<_> = std::mem::take(&mut lock(&self.queue).jobs).into_iter().map(|(_, job)| job).collect();
         while !jobs.is_empty() {

@@ -56,7 +56,8 @@ pub(super) struct Added {
 }
 
 impl<'a> Transaction<'a> {
-    /// Begins a transaction. New contents of at least `inline_limit` bytes go to a segment, the first of them to `end`.
+    /// Begins a transaction, which takes SQLite's write lock. New contents of at least `inline_limit` bytes go to a
+    /// segment, the first of them to `end`.
     pub(super) fn begin(
         connection: &'a Connection,
         registry: &'a ContentRegistry,
@@ -68,11 +69,12 @@ impl<'a> Transaction<'a> {
         Ok(Self { connection, registry, inline_limit, batch: RefCell::new(batch) })
     }
 
-    /// What happened to contents, taken out of the transaction, which then knows of nothing.
+    /// Takes what happened to contents out of the transaction; what is left is empty.
     pub(super) fn take_batch(&self) -> Batch {
         self.batch.take()
     }
 
+    /// Runs COMMIT. If it fails, the transaction is rolled back.
     pub(super) fn commit(self) -> rusqlite::Result<()> {
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
@@ -81,12 +83,13 @@ impl<'a> Transaction<'a> {
         &self.registry.cache
     }
 
-    /// Gives a content a place in a segment as `append` does; `None` if it is small enough for its row.
+    /// Gives a content the next place in a segment, where the commit writes it; `None` if it is small enough for its
+    /// row, and then nothing is noted.
     pub(super) fn place(&self, content: &Content) -> Option<Location> {
         (self.inline_limit <= content.bytes().len()).then(|| self.append(content))
     }
 
-    /// Gives a content the next place in a segment, where the commit writes it.
+    /// Gives a content, of any size, the next place in a segment, where the commit writes it.
     pub(super) fn append(&self, content: &Content) -> Location {
         let mut batch = self.batch.borrow_mut();
         let location = Location { length: content.bytes().len() as u64, ..batch.end };
@@ -100,14 +103,15 @@ impl<'a> Transaction<'a> {
         self.batch.borrow_mut().new.push((id, content.clone()));
     }
 
-    /// Notes that a content is deleted, and lets the modules delete what they know of it.
+    /// Notes that a content is deleted and its place in a segment free, if it has one, and runs the
+    /// [`Schema::on_content_deleted`] of each module.
     pub(super) fn note_deleted(&self, id: i64, location: Option<Location>) -> rusqlite::Result<()> {
         location.into_iter().for_each(|location| self.release_location(location));
         self.batch.borrow_mut().deleted.push(id);
         self.registry.on_deleted.iter().try_for_each(|sql| self.prepare_cached(sql)?.execute([id]).map(drop))
     }
 
-    /// Notes that a place is no longer used.
+    /// Notes that a place in a segment is no longer used, which the commit counts as free.
     pub(super) fn release_location(&self, location: Location) {
         self.batch.borrow_mut().freed.push(location);
     }

@@ -145,6 +145,8 @@ struct StoreThread {
 }
 
 impl StoreThread {
+    /// Commits the jobs that wait, and maintains the files after each commit, until the writer is dropped and none is
+    /// left. While the disk is full, or almost, jobs that free room get the reserve.
     fn run(mut self) {
         while let Some(jobs) = self.next_jobs() {
             let frees_room = jobs.iter().any(|job| job.frees_room());
@@ -157,7 +159,7 @@ impl StoreThread {
         }
     }
 
-    /// Commits jobs, in as many transactions as that takes.
+    /// Commits and completes all jobs, in as many transactions as that takes, and counts them.
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         while !jobs.is_empty() {
             let count = jobs.len();
@@ -167,7 +169,8 @@ impl StoreThread {
         }
     }
 
-    /// Commits jobs that free room apart from the others, and with the room that is kept for them.
+    /// Commits jobs that free room apart from the others, and after them: in between, empties the reserve and copies
+    /// the WAL, so that they have that room.
     fn commit_on_full_disk(&mut self, jobs: Vec<Box<dyn Job>>) {
         let (freeing, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.frees_room());
         self.commit(others);
@@ -177,7 +180,8 @@ impl StoreThread {
         self.commit(freeing);
     }
 
-    /// Waits for jobs, and takes as many as fit into one commit; `None` once the store is closed and none is left.
+    /// Waits for jobs, and takes the first [`MAX_COMMIT_JOBS`] at most; `None` once the writer is dropped and none is
+    /// left. While all that wait are batched ones, waits up to [`BATCH_DELAY`] for others.
     fn next_jobs(&self) -> Option<Vec<Box<dyn Job>>> {
         let Shared { queue, wakeup, capacity, .. } = &*self.shared;
         let is_idle = |queue: &mut Queue| queue.jobs.is_empty() && !queue.is_closed;
@@ -191,7 +195,8 @@ impl StoreThread {
         (!jobs.is_empty()).then_some(jobs)
     }
 
-    /// Does what no caller waits for: copies the WAL if it is due, fills the reserve, and compacts one segment.
+    /// Does what no caller waits for: copies the WAL if it has 8 MiB or the last commit found the disk full, fills the
+    /// reserve, and compacts one segment if one is sparse.
     fn maintain(&mut self) {
         // On a full disk the WAL has the only room, which the next commit can use once it was copied.
         let is_due = CHECKPOINT_PAGES <= WAL_PAGES.get() || self.state.was_full();
@@ -202,8 +207,9 @@ impl StoreThread {
         self.state.compact(&self.connection);
     }
 
-    /// Copies the WAL into the database as far as readers allow; the next commit then writes it anew from its start. An
-    /// I/O error stops the store; another failure is logged.
+    /// Copies the WAL into the database as far as readers allow; if that was all, the next commit writes it anew from
+    /// its start. A reader that keeps it above 256 MiB is logged once. An I/O error stops the store; another failure is
+    /// logged. Does nothing in a stopped store.
     fn checkpoint(&mut self) {
         if self.state.has_stopped() {
             return;

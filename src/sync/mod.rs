@@ -12,19 +12,20 @@ use tokio::time::Instant;
 
 pub(crate) use shared_table::SharedTable;
 
-/// Locks a mutex whose value is whole between any two statements of its users, so that a panic leaves nothing half done.
+/// Locks a mutex, also after a panic while it was held. For a value that is whole between any two statements of its
+/// users, so that a panic leaves nothing half done.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     ignore_poison(mutex.lock())
 }
 
-/// The same for other ways to get such a value, as after a wait for a condition.
+/// The value of a lock or of a wait for a condition, also after a panic while the lock was held.
 pub(crate) fn ignore_poison<T>(result: LockResult<T>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does work that takes a time for each of these bytes, and returns its result. If they are 256 KiB or more, the other
-/// tasks of this thread run on another one meanwhile; from 4 MiB on, it may first wait for other such work. In virtual
-/// time, where there is only one thread, it is just done.
+/// Does work on this many bytes and returns its result. From 256 KiB on, the other tasks of this thread run on another
+/// one meanwhile; from 4 MiB on, it may first block until other such work has ended. In virtual time, where there is
+/// only one thread, and outside of a runtime it is just done.
 pub(crate) fn beside_others<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let is_shared = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
     match bytes {
@@ -52,8 +53,8 @@ struct Few {
 }
 
 impl Few {
-    /// Blocks while as many threads as half of the cores do such work, then does this. Work within such work does not
-    /// wait.
+    /// Does the work and returns its result; blocks before it while as many threads as half of the cores, rounded up,
+    /// do such work. Work within such work does not wait.
     fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         if IS_ONE.get() {
             return work();

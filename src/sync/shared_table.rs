@@ -14,7 +14,7 @@ struct Table<T> {
 }
 
 impl<T> SharedTable<T> {
-    /// Inserts a value; the returned id, which is not used again, removes it.
+    /// Inserts a value after all others; the returned id, which is not used again, removes it.
     pub(crate) fn insert(&self, value: T) -> u64 {
         let mut table = lock(&self.0);
         table.last_id += 1;
@@ -23,12 +23,12 @@ impl<T> SharedTable<T> {
         id
     }
 
-    /// Removes a value; does nothing if it is gone.
+    /// Removes the value with this id; does nothing if it is gone.
     pub(crate) fn remove(&self, id: u64) {
         lock(&self.0).values.remove(&id);
     }
 
-    /// Looks at the values, by id, and may change them. The table is locked meanwhile.
+    /// Calls `look` with the values by id, which it may change, and returns its result. The table is locked meanwhile.
     pub(crate) fn with<R>(&self, look: impl FnOnce(&mut BTreeMap<u64, T>) -> R) -> R {
         look(&mut lock(&self.0).values)
     }

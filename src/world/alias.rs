@@ -13,8 +13,9 @@ pub enum Target {
 }
 
 impl World {
-    /// The targets of an alias, not expanded further, or the catch-all of its domain for an unknown address. `None` for
-    /// a user without an alias, and where there is no catch-all.
+    /// The targets of an alias, not expanded further, or the catch-all of its domain for an unknown address, both
+    /// without regard to `+detail`. `None` for a user without an alias, and for an unknown address where there is no
+    /// catch-all.
     pub fn alias(&self, address: &Address) -> Option<&[Target]> {
         let key = address.key();
         if let Some(targets) = self.aliases.get(&key) {

@@ -48,7 +48,8 @@ impl fmt::Display for InvalidWorld {
 
 impl std::error::Error for InvalidWorld {}
 
-/// Parses and checks a world file; `path` is only used in the error. The problems are sorted by line.
+/// Parses and checks a world file; `path` is only used in the error. The error has all problems, sorted by line; but
+/// only the first if the text is no TOML, has an unknown key, or a value of another type.
 pub(super) fn world(path: &str, text: &str) -> Result<World, InvalidWorld> {
     let mut check = Check { text, problems: Vec::new(), named_hosts: Vec::new(), alias_targets: Vec::new() };
     let world = match toml::from_str::<WorldFile>(text) {
@@ -65,7 +66,7 @@ pub(super) fn world(path: &str, text: &str) -> Result<World, InvalidWorld> {
     }
 }
 
-/// The key of a domain that is valid in the DNS, unlike an address literal.
+/// The key of a domain; `None` for an address literal, which is not valid in the DNS, and for text that is no domain.
 fn named(domain: &str) -> Option<String> {
     domain_key(domain).filter(|key| !key.starts_with('[')).map(Cow::into_owned)
 }
@@ -91,13 +92,14 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Adds a problem at the line in which `span` starts.
+    /// Adds a problem at the line in which `span` starts, counted from 1.
     fn report(&mut self, span: Range<usize>, text: String) {
         let line = 1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
         self.problems.push(Problem { line, text });
     }
 
-    /// Checks the name of the world, which is that of the data folder, too.
+    /// Reports a name of the world, which is that of the data folder, too, unless it has 1 to 128 bytes, all of them
+    /// letters, digits, - and _.
     fn world_name(&mut self, name: &Spanned<String>) {
         let is_plain = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_');
         let text = name.get_ref();
@@ -107,8 +109,8 @@ impl Check<'_> {
         }
     }
 
-    /// Builds the world and reports all problems of the file. `None` only without an entry; the world may be invalid
-    /// otherwise.
+    /// Builds the world and reports all problems of the file. `None` only without any entry; otherwise the world is
+    /// returned even if problems were reported.
     fn world(&mut self, file: &WorldFile) -> Option<World> {
         self.world_name(&file.world.name);
         let hosts = self.hosts(file);
@@ -172,7 +174,8 @@ impl Check<'_> {
         all.hosts
     }
 
-    /// The settings of an MTA, with defaults. The hosts named in them are checked once all hosts are known.
+    /// The settings of an MTA, with defaults; reports invalid ones. The hosts named in them are checked once all hosts
+    /// are known.
     fn mta(&mut self, name: &Spanned<String>, table: &MtaTable) -> Mta {
         Mta {
             smarthost: table.smarthost.as_ref().map(|name| Arc::from(name.get_ref().as_str())),
@@ -192,7 +195,8 @@ impl Check<'_> {
         }
     }
 
-    /// Adds a host, and reports an invalid or used name or address. Its default name in the DNS is `NAME.test`.
+    /// Adds a host to `all`, and reports an invalid or used name or address, and a host without an address. Its default
+    /// name in the DNS is `NAME.test`.
     fn host(
         &mut self,
         all: &mut CollectedHosts,
@@ -267,7 +271,7 @@ impl Check<'_> {
     }
 
     /// The declared domains by their key. The preferences of their MX are 10, 20, ...; those in one inner list have the
-    /// same.
+    /// same. Reports invalid domains, those declared twice or without MX, and hosts that do not exist.
     fn domains(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> BTreeMap<String, Domain> {
         let mut domains = BTreeMap::new();
         for (domain, table) in &file.domains {
@@ -316,6 +320,8 @@ impl Check<'_> {
         all
     }
 
+    /// The hosts for mail to undeclared domains: one MX with preference 10, and no catch-all. Reports hosts that do not
+    /// exist.
     fn elsewhere(&mut self, elsewhere: &Elsewhere, hosts: &BTreeMap<HostName, Host>) -> Domain {
         Domain {
             mx: vec![self.name(&elsewhere.mx, Kind::Mta, hosts)],
@@ -326,7 +332,7 @@ impl Check<'_> {
     }
 
     /// All users by [`Address::key`], and a `postmaster` with the password of the world in each domain that declares
-    /// none.
+    /// none. Reports names that are invalid, have a `+`, or are declared twice.
     fn users(&mut self, file: &WorldFile) -> BTreeMap<String, User> {
         let mut users = BTreeMap::new();
         for (domain, table) in &file.domains {
@@ -394,7 +400,7 @@ impl Check<'_> {
     }
 
     /// The latency from each address of a linked host to each of the other, in both directions. The last link of two
-    /// hosts applies.
+    /// hosts applies. Reports hosts that do not exist.
     fn links(
         &mut self,
         links: &[LinkTable],
@@ -414,7 +420,7 @@ impl Check<'_> {
         all
     }
 
-    /// The public ports. Reports a port other than 0 that two services have.
+    /// The public ports as declared. Reports a port other than 0 that two services have.
     fn ports(&mut self, file: &WorldFile) -> BTreeMap<Service, u16> {
         let mut taken: BTreeMap<u16, Service> = BTreeMap::new();
         for (service, port) in &file.ports {
@@ -431,8 +437,8 @@ impl Check<'_> {
         file.ports.iter().map(|(service, port)| (*service, *port.get_ref())).collect()
     }
 
-    /// The declared entry, or the first MTA by name with our own engine. Reports a missing one, and one with another
-    /// engine.
+    /// The declared entry, or the first MTA by name with our own engine. Reports a declared one that is no MTA or has
+    /// another engine; `None` if none is declared and there is no such MTA, which is reported, too.
     fn entry(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> Option<HostName> {
         let ours = |host: &&Host| matches!(&host.role, Role::Mta(mta) if matches!(mta.engine, Engine::Postroad));
         if let Some(entry) = &file.world.entry {

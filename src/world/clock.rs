@@ -26,7 +26,7 @@ impl Clock {
         Self(Kind::Virtual { start, origin: Instant::now() })
     }
 
-    /// The current time.
+    /// The current time of this clock.
     pub fn now(&self) -> Timestamp {
         match self.0 {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
@@ -35,14 +35,14 @@ impl Clock {
         }
     }
 
-    /// The instant of tokio's clock at which this clock shows `time`; now if that is in the past.
+    /// The instant of tokio's clock at which this clock shows `time`; the current instant if `time` is past.
     pub fn instant(&self, time: Timestamp) -> Instant {
         let wait = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
         Instant::now() + wait
     }
 }
 
-/// `time` plus a duration, saturating at the maximum.
+/// `time` plus a duration; the latest possible time if the sum is after that.
 pub fn later(time: Timestamp, duration: Duration) -> Timestamp {
     SignedDuration::try_from(duration).ok().and_then(|add| time.checked_add(add).ok()).unwrap_or(Timestamp::MAX)
 }

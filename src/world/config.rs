@@ -73,6 +73,7 @@ pub(super) struct WorldTable {
     pub(super) mailbox_memory: usize,
 }
 
+/// The default of `mailbox_memory`, in bytes.
 fn mailbox_memory() -> usize {
     super::DEFAULT_MAILBOX_MEMORY
 }
@@ -206,7 +207,7 @@ pub(super) struct MdaTable {
     pub(super) mailboxes: MailboxForm,
 }
 
-/// 50 MiB.
+/// The default of `size_max`, in bytes: 50 MiB.
 fn size_max() -> usize {
     50 * 1024 * 1024
 }

@@ -27,7 +27,7 @@ pub struct External {
 }
 
 impl Engine {
-    /// Whether the queue is ours.
+    /// Whether the queue is ours: true for all engines but an external MTA.
     pub fn is_ours(&self) -> bool {
         !matches!(self, Self::External(_))
     }

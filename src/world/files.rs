@@ -14,7 +14,8 @@ pub enum Links {
     Refuse,
 }
 
-/// Opens a regular file for reading without blocking.
+/// Opens a regular file for reading without blocking; returns it with its metadata. `links` says whether a symbolic
+/// link at the end of the path is followed.
 ///
 /// # Errors
 /// It is not a regular file, or cannot be opened.
@@ -32,7 +33,8 @@ pub fn open_regular(path: &Path, links: Links) -> io::Result<(File, Metadata)> {
     Ok((file, about))
 }
 
-/// Reads a whole regular file.
+/// Reads a whole regular file; returns its bytes, at most `max`, with its metadata. `links` says whether a symbolic
+/// link at the end of the path is followed.
 ///
 /// # Errors
 /// It is not a regular file, has more bytes than `max`, or cannot be read.
@@ -49,6 +51,7 @@ pub fn read_regular(path: &Path, links: Links, max: usize) -> io::Result<(Vec<u8
     if max < bytes.len() { Err(too_large()) } else { Ok((bytes, about)) }
 }
 
+/// Returns an error unless this is the metadata of a regular file.
 fn must_be_regular(about: &Metadata) -> io::Result<()> {
     match about.is_file() {
         true => Ok(()),

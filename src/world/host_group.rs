@@ -34,7 +34,7 @@ impl<H: Clone> HostGroup<H> {
         self.is_public
     }
 
-    /// The first of the named hosts that is behind the listener.
+    /// The first of the named hosts that is behind the listener; `None` if none is.
     pub fn find<'a>(&self, names: impl IntoIterator<Item = &'a HostName>) -> Option<&H> {
         names.into_iter().find_map(|name| self.hosts.get(name))
     }

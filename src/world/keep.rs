@@ -18,6 +18,7 @@ pub struct Keep {
     pub age: Option<Duration>,
 }
 
+/// Deserializes a duration such as `30 days`; never returns `None`, which is the default if the key is omitted.
 fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     span::deserialize(deserializer).map(Some)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Domain, Engine, Quota, Role, Route, Target, World};
 
+/// The world as text: hosts, routes of mail, users, aliases, ports.
 pub(super) fn render(world: &World) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -76,7 +77,7 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
     Ok(())
 }
 
-/// The quota of a user as a suffix of the address: `, at most 100 bytes and 2 messages`.
+/// The limits of a quota, to follow the address of the user: `, at most 100 bytes and 2 messages`.
 fn limits(Quota { storage, messages }: Quota) -> String {
     let limits = [storage.map(|limit| format!("{limit} bytes")), messages.map(|limit| format!("{limit} messages"))];
     format!(", at most {}", limits.into_iter().flatten().collect::<Vec<_>>().join(" and "))

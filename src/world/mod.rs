@@ -121,7 +121,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Its name in JSON.
+    /// Its name in JSON: `dns`, `mua`, `mta` or `mda`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Dns => "dns",
@@ -275,8 +275,8 @@ impl World {
         self.domains.get(domain.as_ref()).or_else(elsewhere)
     }
 
-    /// Whether the name is a declared domain or below one, where undeclared names do not exist; or below `invalid`,
-    /// which is always empty (RFC 6761 §6.4).
+    /// Whether the name is, or is below, a declared domain or one without mail, where undeclared names do not exist; or
+    /// `invalid`, which is always empty (RFC 6761 §6.4).
     fn is_within(&self, domain: &str) -> bool {
         let mut name = domain;
         loop {
@@ -290,8 +290,9 @@ impl World {
         }
     }
 
-    /// The address and password of the user who logs in with this full address. If the mail of undeclared domains goes
-    /// to `elsewhere`, each of their addresses is a user with the password of the world.
+    /// The address and password of the user who logs in with this full address; `None` if there is no such user. If the
+    /// mail of undeclared domains goes to `elsewhere`, each of their addresses is a user with the password of the
+    /// world.
     pub fn secret(&self, login: &str) -> Option<(Address, &str)> {
         let address: Address = login.parse().ok()?;
         match self.users.get(&address.key()) {
@@ -306,12 +307,13 @@ impl World {
         self.elsewhere.is_some() && !self.is_within(address.domain())
     }
 
-    /// Whether this address, without its `+detail`, is that of a user or belongs to `elsewhere`.
+    /// Whether this address, without its `+detail`, is that of a declared user, or belongs to an undeclared domain
+    /// whose mail goes to `elsewhere`.
     pub fn has_mailbox(&self, address: &Address) -> bool {
         self.users.contains_key(&address.key()) || self.is_elsewhere(address)
     }
 
-    /// The host with this address.
+    /// The host with this address; `None` if no host of the world has it.
     pub fn host_at(&self, ip: IpAddr) -> Option<&Host> {
         self.hosts.get(self.places.get(&ip)?)
     }

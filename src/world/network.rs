@@ -24,7 +24,7 @@ pub struct Network {
 }
 
 impl Clients {
-    /// Whether a client with this address is in the set.
+    /// Whether a client with this address is in the set: in one of its networks, or as an address of one of its hosts.
     pub fn contains(&self, world: &World, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
             || (!self.hosts.is_empty() && world.host_at(address).is_some_and(|host| self.hosts.contains(&host.name)))
@@ -45,7 +45,7 @@ impl fmt::Display for Clients {
 }
 
 impl Network {
-    /// Whether the address is in it.
+    /// Whether the address is in the network; never one of the other address family.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4() && bits(self.address, self.prefix) == bits(address, self.prefix)
     }
@@ -56,7 +56,8 @@ impl Network {
     }
 }
 
-/// The first `prefix` bits of an address, as a number; 0 for no bits.
+/// The first `prefix` bits of an address, as a number; 0 if `prefix` is 0. `prefix` must not be longer than the
+/// address.
 fn bits(address: IpAddr, prefix: u8) -> u128 {
     let (value, length) = match address {
         IpAddr::V4(address) => (u128::from(u32::from(address)), 32),

@@ -138,7 +138,9 @@ impl PolicyReply {
     /// The longest text, so that the reply line has less than 512 octets. RFC 5321 §4.5.3.1.5.
     const MAX_TEXT_BYTES: usize = 480;
 
-    /// Parses `451 4.7.1 try again later`. `None` if it is not an error reply, or is not one line.
+    /// Parses `451 4.7.1 try again later`; the enhanced status code and the text may be missing. `None` if the code is
+    /// not 400 to 599, the class of the enhanced status code is another, or the rest is not one line of at most 480
+    /// bytes.
     pub fn parse(text: &str) -> Option<Self> {
         let (digits, rest) = text.split_at_checked(3)?;
         let code: u16 = digits.parse().ok().filter(|code| (400..600).contains(code))?;
@@ -154,7 +156,8 @@ impl PolicyReply {
     }
 }
 
-/// Parses an enhanced status code such as `4.7.1`; the class may be any number. RFC 3463 §2.
+/// Parses an enhanced status code such as `4.7.1`, of three numbers with at most three digits each; the class may be
+/// any number up to 255. `None` for other text. RFC 3463 §2.
 fn enhanced(word: &str) -> Option<(u8, u16, u16)> {
     let mut parts = word.split('.').map(|part| match part.bytes().all(|byte| byte.is_ascii_digit()) {
         true if part.len() <= 3 => part.parse::<u16>().ok(),
@@ -171,12 +174,12 @@ impl std::fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// Creates a pattern.
+    /// Creates a pattern, in lower case; any text is valid.
     pub fn new(text: &str) -> Self {
         Self(text.to_lowercase())
     }
 
-    /// Whether the whole text matches.
+    /// Whether the whole text matches, in any case of letters; each `*` stands for any characters, or none.
     pub fn matches(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         let Some((head, rest)) = self.0.split_once('*') else { return self.0 == text };

@@ -15,7 +15,8 @@ pub struct Quota {
     pub messages: Option<u64>,
 }
 
-/// Parses a limit: not negative; larger ones than TOML has are not possible (RFC 9208 §7, number64).
+/// Deserializes a limit; a negative one is an error. Larger ones than TOML has are not possible (RFC 9208 §7,
+/// number64).
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let number = i64::deserialize(deserializer)?;
     let invalid = || {
@@ -25,7 +26,7 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
 }
 
 impl Quota {
-    /// Whether this usage is within the quota.
+    /// Whether this usage, in all mailboxes of the user, is within the quota; it may be as high as the limits.
     ///
     /// ```
     /// use postroad::world::Quota;

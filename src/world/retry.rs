@@ -30,8 +30,9 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// The delay before the next attempt, after `attempts` + 1 failed ones: `first` for 0. The jitter is applied last,
-    /// so that it may be longer than `longest`.
+    /// The delay before the next attempt: `first` times `factor` to the power of `attempts`, at most `longest`.
+    /// `attempts` is the number of failed attempts but the first, 0 after that. The jitter is applied last, so that the
+    /// delay may be longer than `longest`; without it, no random number is drawn.
     pub fn wait(&self, attempts: u32, rng: &Rng) -> Duration {
         let power = i32::try_from(attempts).unwrap_or(i32::MAX);
         let seconds = (self.first.as_secs_f64() * self.factor.powi(power)).min(self.longest.as_secs_f64());

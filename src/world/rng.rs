@@ -34,6 +34,7 @@ impl Rng {
         Self::of(seed)
     }
 
+    /// A generator of this seed, at the start of its numbers. The ascending numbers begin at one from another stream.
     fn of(seed: [u8; 32]) -> Self {
         let mut generator = ChaCha8Rng::from_seed(seed);
         // Of a stream of its own, so that the numbers of the other do not depend on it.
@@ -42,7 +43,8 @@ impl Rng {
         Self { seed, generator: Arc::new(Mutex::new(ChaCha8Rng::from_seed(seed))), ascending }
     }
 
-    /// An independent generator, which depends on the seed and `name` only: the same name gives the same numbers again.
+    /// An independent generator, which depends on the seed and `name` only: the same name gives the same numbers again,
+    /// however many were drawn from this one.
     pub fn fork(&self, name: &str) -> Self {
         Self::of(*blake3::keyed_hash(&self.seed, name.as_bytes()).as_bytes())
     }
@@ -52,25 +54,25 @@ impl Rng {
         lock(&self.generator).next_u64()
     }
 
-    /// The next of ascending 64-bit numbers, which begin at a random one, with random gaps: as unlikely to be another's as a
-    /// random number, and an index appends them instead of inserting them all over. After the highest comes 0.
+    /// The last ascending number plus a random gap of 1 to 2^24; the first follows a random number, and after the
+    /// highest comes 0. Unique like a random number, but an index appends it instead of inserting it anywhere.
     pub fn next_ascending(&self) -> u64 {
         let gap = 1 + (self.next_u64() >> (u64::BITS - ASCENDING_GAP_BITS));
         self.ascending.fetch_add(gap, Ordering::Relaxed).wrapping_add(gap)
     }
 
-    /// A number below `end`; 0 when `end` is 0.
+    /// A random number from 0 up to, but not including, `end`; 0 when `end` is 0.
     pub fn below(&self, end: u64) -> u64 {
         // Multiply-shift: the bias is below 2^-64 x end, which is negligible.
         ((u128::from(self.next_u64()) * u128::from(end)) >> 64) as u64
     }
 
-    /// A number from 0 up to, but not including, 1.
+    /// A random number from 0 up to, but not including, 1.
     pub fn next_f64(&self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Shuffles a list.
+    /// Puts the elements of a list in a random order; each order is equally likely.
     pub fn shuffle<T>(&self, list: &mut [T]) {
         for end in (1..list.len()).rev() {
             list.swap(end, self.below(end as u64 + 1) as usize);

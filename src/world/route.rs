@@ -72,8 +72,8 @@ impl TlsMode {
 }
 
 impl Via {
-    /// Parses `mx.example.test`, `mx.example.test:2525`, `192.0.2.25:2525` or `[2001:db8::1]:25`; the default
-    /// port is 25. `None` for other text, such as the short name of a host, which has no dot.
+    /// Parses `mx.example.test`, `mx.example.test:2525`, `192.0.2.25:2525` or `[2001:db8::1]:25`; the default port is
+    /// 25. `None` for other text, such as the short name of a host, which has no dot, or with port 0.
     pub(super) fn server(text: &str) -> Option<Self> {
         let (name, port) = match text.rsplit_once(':') {
             Some((name, digits)) if !name.contains(':') || name.ends_with(']') => (name, digits.parse().ok()?),

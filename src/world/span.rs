@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Parses a duration.
+/// Parses a duration such as `30min`, `1h 30m` or `5 days`; a day has 24 hours.
 ///
 /// # Errors
 /// The text is not a duration; the error says so.
@@ -15,7 +15,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from(time).map_err(|_| invalid())
 }
 
-/// Deserializes a duration.
+/// Deserializes a duration from text, as [`parse`] reads it.
 ///
 /// # Errors
 /// As [`parse`].

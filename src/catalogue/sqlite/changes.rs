@@ -22,8 +22,8 @@ pub struct Expected {
     pub keywords: Vec<String>,
 }
 
-/// Adds an entry, with a use of its content; returns its number. If there is one of the same journey, that stays as it
-/// is.
+/// Adds an entry, with a use of its content, and lists it under its addresses; returns its number. If there is one of
+/// the same journey, that stays as it is, and its number is returned.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -52,6 +52,7 @@ pub fn insert(transaction: &Transaction<'_>, arrival: &Arrival) -> Result<i64, E
     Ok(number)
 }
 
+/// Returns the value as JSON; empty if it cannot be serialized.
 fn json(texts: impl serde::Serialize) -> String {
     serde_json::to_string(&texts).unwrap_or_default()
 }
@@ -62,7 +63,7 @@ fn insert_address(transaction: &Transaction<'_>, number: i64, address: &str) -> 
     Ok(transaction.prepare_cached(sql)?.execute(params![address, number])? == 1)
 }
 
-/// The addresses under which an entry is listed.
+/// Returns the addresses under which an entry is listed, as the entry has them; none if it does not exist.
 fn addresses(connection: &Connection, number: i64) -> rusqlite::Result<BTreeSet<String>> {
     let sql = "SELECT addresses FROM entry WHERE number = ?1";
     let found = connection.prepare_cached(sql)?.query_row([number], |row| row.get::<_, String>(0)).optional()?;
@@ -75,9 +76,9 @@ fn set_addresses(transaction: &Transaction<'_>, number: i64, addresses: &BTreeSe
     transaction.prepare_cached(sql)?.execute(params![number, json(addresses)]).map(drop)
 }
 
-/// Adds an entry for a message that a client put into a mailbox; if there is one of its journey, lists that under
-/// `address` instead. `seed` is unique, and makes the id of a message without a journey. Returns the number, and
-/// whether the entry is new.
+/// Adds an entry for a message that a client put into a mailbox, listed under `address`; if there is one of its
+/// journey, lists that under `address` instead. `seed` is unique, and makes the id of a message without a journey.
+/// Returns the number, and whether the entry is new.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -117,6 +118,7 @@ pub fn append(
     Ok((insert(transaction, &arrival)?, true))
 }
 
+/// Returns the number of the entry of a journey, if there is one.
 fn number(connection: &Connection, journey: JourneyId) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT number FROM entry WHERE journey = ?1";
     connection.prepare_cached(sql)?.query_row([journey.to_bits()], |row| row.get(0)).optional()
@@ -136,7 +138,7 @@ pub fn find_expected(transaction: &Transaction<'_>, journey: JourneyId) -> Resul
     Ok(found.optional()?)
 }
 
-/// Lists an entry under one more address.
+/// Lists an entry under one more address, in the index and in the entry; nothing changes if it is listed already.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -149,7 +151,8 @@ pub fn list_under(transaction: &Transaction<'_>, number: i64, address: &str) -> 
     Ok(())
 }
 
-/// Lists an entry under an address no longer. Without any address it is removed, and its id returned.
+/// Lists an entry under an address no longer. Without any other address the entry is removed, with a use of its
+/// content, and its id returned; else `None`.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -185,7 +188,8 @@ pub fn set_state<'a>(
     set_tags(transaction, number, tags)
 }
 
-/// Replaces the tags of an entry; the keywords of copies, and of those to come, are not changed.
+/// Replaces the tags of an entry, those that differ only in case being one; the keywords of copies, and of those to
+/// come, are not changed.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -223,7 +227,8 @@ pub fn expect_tags(transaction: &Transaction<'_>, number: i64, keywords: &[Strin
     Ok(())
 }
 
-/// Deletes an entry, with its index and a use of its content; returns its id, if it was there.
+/// Deletes an entry, with its addresses, tags, summary and words, and a use of its content; returns its id, or `None`
+/// if it was not there.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -247,7 +252,8 @@ pub fn remove(transaction: &Transaction<'_>, number: i64) -> Result<Option<Journ
     Ok(Some(JourneyId::from_random(journey)))
 }
 
-/// Up to `limit` entries after the last one with a summary, in the order of acceptance, in which they are indexed.
+/// Returns up to `limit` entries after the last one with a summary, in the order of acceptance, in which they are
+/// indexed.
 pub(in crate::catalogue) fn unindexed(connection: &Connection, limit: usize) -> Result<Vec<Entry>, Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM entry e LEFT JOIN entry_summary s ON s.entry = e.number
@@ -258,7 +264,8 @@ pub(in crate::catalogue) fn unindexed(connection: &Connection, limit: usize) -> 
     rows.map(|row| read(connection, row?)).collect()
 }
 
-/// Stores the summary and the words of an entry, unless it was deleted meanwhile, or has them.
+/// Stores the summary, the words and the thread keys of an entry; nothing changes if it was deleted meanwhile, or has a
+/// summary.
 pub(in crate::catalogue) fn insert_summary(
     transaction: &Transaction<'_>,
     number: i64,

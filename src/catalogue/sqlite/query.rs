@@ -21,7 +21,8 @@ pub(super) const COLUMNS: &str =
 pub(super) struct Row(Entry);
 
 impl Row {
-    /// Reads [`COLUMNS`]; the entry has no tags yet.
+    /// Reads [`COLUMNS`]; the entry has no tags yet. What cannot be parsed is empty, and a summary that cannot be, or
+    /// is not there, is `None`.
     pub(super) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let recipients = serde_json::from_str(row.get_ref(6)?.as_str()?).unwrap_or_default();
         let reverse_path = row.get_ref(5)?.as_str_or_null()?.and_then(|text| text.parse().ok());
@@ -43,7 +44,7 @@ impl Row {
     }
 }
 
-/// The entry of a row, with its tags.
+/// Returns the entry of a row, and reads its tags for it, sorted.
 pub(super) fn read(connection: &Connection, Row(mut entry): Row) -> Result<Entry, Error> {
     let sql = "SELECT tag FROM entry_tag WHERE entry = ?1 ORDER BY tag";
     let mut query = connection.prepare_cached(sql)?;
@@ -51,10 +52,12 @@ pub(super) fn read(connection: &Connection, Row(mut entry): Row) -> Result<Entry
     Ok(entry)
 }
 
+/// Returns the entry with this id, with its tags; `None` if there is none.
 pub(in crate::catalogue) fn find(connection: &Connection, id: JourneyId) -> Result<Option<Entry>, Error> {
     one(connection, "e.journey = ?1", id.to_bits() as i64)
 }
 
+/// Returns the entry with this number, with its tags; `None` if there is none.
 pub(in crate::catalogue) fn entry(connection: &Connection, number: i64) -> Result<Option<Entry>, Error> {
     one(connection, "e.number = ?1", number)
 }
@@ -67,7 +70,7 @@ fn one(connection: &Connection, condition: &str, value: i64) -> Result<Option<En
     row.map(|row| read(connection, row)).transpose()
 }
 
-/// The entries in the window that match, newest first.
+/// Returns the entries in the window that match, with their tags, newest first.
 pub(in crate::catalogue) fn page(
     connection: &Connection,
     filter: &Filter,
@@ -85,7 +88,7 @@ pub(in crate::catalogue) fn page(
     rows.map(|row| read(connection, row?)).collect()
 }
 
-/// The numbers of the entries that [`page`] has for the same filter and window.
+/// Returns the numbers of the entries in the window that match, newest first.
 pub(in crate::catalogue) fn numbers(
     connection: &Connection,
     filter: &Filter,
@@ -121,19 +124,22 @@ pub(in crate::catalogue) fn count(connection: &Connection, filter: &Filter) -> R
     Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), both)?)
 }
 
+/// Returns all tags in use, sorted without regard to case, each with the number of its entries.
 pub(in crate::catalogue) fn tags(connection: &Connection) -> Result<Vec<(String, u64)>, Error> {
     let sql = "SELECT tag, count(*) FROM entry_tag GROUP BY tag ORDER BY tag";
     let mut query = connection.prepare_cached(sql)?;
     Ok(query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Returns the number of entries that were ever added, and the bytes of those that are there.
 pub(in crate::catalogue) fn totals(connection: &Connection) -> Result<Totals, Error> {
     let sql = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), (SELECT ifnull(sum(size), 0) FROM entry)";
     let read = |row: &rusqlite::Row<'_>| Ok(Totals { accepted: row.get(0)?, size: row.get(1)? });
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
-/// The entries of the thread of an entry, itself among them, oldest first; up to `limit`.
+/// Returns the entries of the thread of an entry, itself among them, by number; at most `limit` are looked for. Entries
+/// with a common key that is not weak in both are of one thread, and so are those of a third.
 pub(in crate::catalogue) fn thread(connection: &Connection, number: i64, limit: usize) -> Result<Vec<Entry>, Error> {
     let sql = format!(
         "WITH RECURSIVE thread (entry) AS (
@@ -167,7 +173,8 @@ fn parameter(values: &mut Vec<Value>, value: Value) -> String {
 }
 
 impl Statement {
-    /// The SQL of a filter; its mailbox does not count if it has a folder.
+    /// Returns the SQL of a filter. If it has a folder, its mailbox does not count. The table that is read first is
+    /// that of words, of the folder, of the address, or else of the entries.
     fn of(Filter { mailbox, folder, search }: &Filter) -> Self {
         let (mut values, mut conditions, mut matches) = (Vec::new(), vec!["TRUE".to_owned()], Vec::new());
         for term in &search.terms {
@@ -257,10 +264,12 @@ fn has(column: &str) -> String {
     format!("EXISTS (SELECT 1 FROM entry_summary y WHERE y.entry = e.number AND 0 < y.{column})")
 }
 
+/// Returns the time as the tables have it, in milliseconds since 1970.
 fn milliseconds(time: &Timestamp) -> Value {
     Value::Integer(time.as_millisecond())
 }
 
+/// Returns a number of 64 bits as SQL integer; larger ones than fit become the largest.
 fn size(bytes: u64) -> Value {
     Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX))
 }

@@ -33,6 +33,7 @@ impl Figure {
         Self { what: what.to_owned(), unit, better, value }
     }
 
+    /// The figure as a line: name, value and unit; values below 100 have two decimals, others none.
     pub(super) fn line(&self) -> String {
         let digits = if self.value < 100.0 { 2 } else { 0 };
         format!("{:<44} {:>14.digits$} {}", self.what, self.value, self.unit)
@@ -49,11 +50,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Whether to measure this case.
+    /// Whether to measure this case: its name begins with one of `only`, or that is empty.
     pub(super) fn wants(&self, what: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|start| what.starts_with(start.as_str()))
     }
 
+    /// Adds a figure to the list, and prints its line unless `quiet`.
     pub(super) fn add(&mut self, figure: Figure) {
         if !self.quiet {
             println!("{}", figure.line());
@@ -61,14 +63,14 @@ impl Figures {
         self.list.push(figure);
     }
 
-    /// Adds a rate per second.
+    /// Adds the figure `count` per second of `elapsed`, of which more is better; prints it unless `quiet`.
     pub(super) fn rate(&mut self, what: &str, unit: &'static str, count: f64, elapsed: Duration) {
         self.add(Figure::new(what, unit, "more", count / elapsed.as_secs_f64()));
     }
 }
 
-/// Runs `round` once to warm up, then repeatedly for a time. Returns the number of rounds, at least 1, and the time
-/// that they took, both without the first.
+/// Runs `round` once to warm up, then at least once and until `time` has passed. Returns the number of rounds and the
+/// time that they took, both without the first; stops at the first error.
 pub(super) async fn repeat(
     time: Duration,
     mut round: impl AsyncFnMut() -> anyhow::Result<()>,
@@ -82,7 +84,7 @@ pub(super) async fn repeat(
     Ok((rounds, began.elapsed()))
 }
 
-/// Checks that a response about `messages` messages has at least `least` bytes for each.
+/// Returns an error if a response of `bytes` bytes about `messages` messages has less than `least` bytes for each.
 pub(super) fn check_length(messages: usize, least: usize, bytes: usize) -> anyhow::Result<()> {
     let least = messages * least;
     anyhow::ensure!(
@@ -92,8 +94,8 @@ pub(super) fn check_length(messages: usize, least: usize, bytes: usize) -> anyho
     Ok(())
 }
 
-/// A unique message of about 4 KiB with its header. Every hundredth number, from 0, has the words that SEARCH looks
-/// for.
+/// A message of about 4 KiB with its header, of random words; `number` makes it unique. Every hundredth number, from 0,
+/// has the words that SEARCH looks for in its subject and its text.
 pub(super) fn message(number: u32, rng: &Rng) -> String {
     const SYLLABLES: [&str; 16] =
         ["ba", "co", "den", "fi", "gul", "ha", "jor", "ke", "lam", "mi", "no", "per", "ra", "si", "tun", "vo"];

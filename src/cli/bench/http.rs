@@ -45,7 +45,8 @@ pub(super) struct HttpBench {
 }
 
 impl HttpBench {
-    /// Runs the command.
+    /// Starts a world in this process, measures it and stops it; prints each figure once it is measured, or with
+    /// `--json` all at the end. The exit code is 0.
     ///
     /// # Errors
     /// The world does not start, or a request fails.
@@ -62,6 +63,8 @@ impl HttpBench {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Fills and indexes the catalogue, then measures requests of each kind, the wait for a message, and the memory of
+    /// each message, which is left out where it cannot be measured; adds the figures.
     async fn measure(&self, running: &RunningWorld, figures: &mut Figures) -> anyhow::Result<()> {
         let processes = Processes::new(vec![std::process::id()]);
         let resident = || processes.usage().map(|usage| usage.resident);
@@ -98,7 +101,8 @@ impl HttpBench {
         Ok(())
     }
 
-    /// The median time of a GET of this path, in milliseconds, after one that warms up. A short answer is an error.
+    /// The median time of a GET of this path, in milliseconds, after one that warms up. An answer of at most 200 bytes
+    /// to that one is an error, since it must be empty.
     async fn median_ms(&self, client: &Client, path: &str) -> anyhow::Result<f64> {
         // Warms up.
         let answer = client.bytes(path).await?;
@@ -113,7 +117,7 @@ impl HttpBench {
     }
 
     /// The median time from the acceptance of a message over SMTP to the answer of a request that waits for it, in
-    /// milliseconds.
+    /// milliseconds; a request that is answered before the acceptance counts as 0.
     async fn median_wait_ms(&self, running: &RunningWorld, client: &Client) -> anyhow::Result<f64> {
         let at = *running.bound_ports().get(&Service::Smtp).context("the world has an SMTP port")?;
         let context = ClientContext {
@@ -150,12 +154,14 @@ impl HttpBench {
     }
 }
 
+/// The median in milliseconds, the upper one of an even number. Panics without any times.
 fn median_ms(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times[times.len() / 2].as_secs_f64() * 1e3
 }
 
-/// A world in this process, with its HTTP interface.
+/// Starts the built-in world in this process on free ports, with its data in `folder`, and serves its HTTP interface,
+/// which everybody may use.
 async fn start(folder: &Path) -> anyhow::Result<Arc<RunningWorld>> {
     let (world, data, clock) = (Arc::new(World::journey()), DataDir::open(folder)?, Clock::wall());
     let store = data.store()?;
@@ -177,8 +183,8 @@ async fn start(folder: &Path) -> anyhow::Result<Arc<RunningWorld>> {
     Ok(running)
 }
 
-/// Stores messages in the catalogue, and events of their journeys, without SMTP and mailboxes; returns the id of the
-/// newest.
+/// Stores `count` messages in the catalogue, and events of a journey for each, without SMTP and mailboxes; returns the
+/// id of the newest.
 async fn fill(running: &RunningWorld, count: u32) -> anyhow::Result<JourneyId> {
     let (rng, clock) = (Rng::seeded(2), running.env.clock);
     let (from, to): (Address, Address) = ("me@163.test".parse()?, "friend@sina.test".parse()?);

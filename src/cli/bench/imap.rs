@@ -44,7 +44,8 @@ pub(super) struct ImapBench {
 }
 
 impl ImapBench {
-    /// Runs the command.
+    /// Finds or starts the server, measures each wanted case on it and prints the figures. Deletes the two mailboxes at
+    /// the end, unless it restarts its own server for the first SELECT. The exit code is 0.
     ///
     /// # Errors
     /// The server does not start, is unreachable, or refuses a command.
@@ -70,8 +71,8 @@ impl ImapBench {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Replaces both mailboxes. Measures APPEND over one connection, to the second mailbox, and over ten, which fill
-    /// the first.
+    /// Deletes both mailboxes and creates them anew. Measures APPEND over one connection, to the second mailbox, if
+    /// wanted, and in any case over ten, which fill the first.
     async fn fill(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         let mut imap = Imap::open(target, 0).await?;
         for mailbox in [READ_MAILBOX, APPEND_MAILBOX] {
@@ -90,8 +91,8 @@ impl ImapBench {
         Ok(())
     }
 
-    /// Appends one message after the other for a time, after some that warm up; returns the number and time without
-    /// those.
+    /// Appends one message after the other to the second mailbox, in batches, until `--time` has passed without the
+    /// first batch, which warms up. Returns the number and the time of the others.
     async fn append(&self, imap: &mut Imap) -> anyhow::Result<(u32, Duration)> {
         let (rng, count) = (Rng::from_entropy(), APPEND_BATCH.min(self.args.messages));
         let (mut appended, mut elapsed) = (0, Duration::ZERO);
@@ -111,7 +112,7 @@ impl ImapBench {
         }
     }
 
-    /// Measures FETCH and SEARCH.
+    /// Measures the wanted cases of FETCH, over one and over four connections, and of SEARCH on the filled mailbox.
     async fn read(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         let (messages, time) = (self.args.messages as usize, self.args.time);
         let mut imap = selected(target).await?;
@@ -156,7 +157,8 @@ impl ImapBench {
         Ok(())
     }
 
-    /// Measures STORE, and sessions from login to logout.
+    /// Measures, if wanted, STORE, which sets and clears `\Flagged` in turn on all messages, and sessions from login to
+    /// logout.
     async fn change(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         if figures.wants("STORE 1:*") {
             let mut imap = selected(target).await?;
@@ -177,7 +179,8 @@ impl ImapBench {
     }
 }
 
-/// Fills the mailbox for reading over one of ten connections: appends every tenth of `messages` messages.
+/// Fills the mailbox for reading over one of ten connections: appends the messages `writer`, `writer` + 10 and so on,
+/// below `messages`.
 async fn append(target: &Target, writer: u32, messages: u32) -> anyhow::Result<()> {
     let mut imap = Imap::open(target, 0).await?;
     let rng = Rng::from_entropy();
@@ -187,14 +190,14 @@ async fn append(target: &Target, writer: u32, messages: u32) -> anyhow::Result<(
     Ok(())
 }
 
-/// A new connection, with the mailbox for reading selected.
+/// Opens a new connection as the first user, and selects the mailbox for reading.
 async fn selected(target: &Target) -> anyhow::Result<Imap> {
     let mut imap = Imap::open(target, 0).await?;
     imap.command(&format!("SELECT {READ_MAILBOX}")).await?;
     Ok(imap)
 }
 
-/// Time of the first SELECT after a restart.
+/// Measures the first SELECT of the mailbox for reading after a restart, without the login, and adds the figure.
 async fn first_select(target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
     let mut imap = Imap::open(target, 0).await?;
     let began = Instant::now();
@@ -203,7 +206,8 @@ async fn first_select(target: &Target, figures: &mut Figures) -> anyhow::Result<
     Ok(())
 }
 
-/// Measures the memory of each of `count` connections in IDLE, and the time from an APPEND until all are notified.
+/// Measures the memory of each of `count` connections in IDLE but the first, which is left out where it cannot be
+/// measured; and the time from the end of an APPEND until all are notified.
 async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let mut writer = Imap::open(target, 0).await?;
     // The first connection loads the mailbox.
@@ -231,14 +235,15 @@ async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::R
     Ok(())
 }
 
-/// Keeps the thread busy, so that the time to wake it is not part of the measurement.
+/// Yields to other tasks for ever, which keeps the thread busy, so that the time to wake it is not part of the
+/// measurement.
 async fn busy_loop() -> Infallible {
     loop {
         tokio::task::yield_now().await;
     }
 }
 
-/// A new connection in IDLE on the mailbox for reading.
+/// Opens a new connection in IDLE on the mailbox for reading.
 async fn waiter(target: &Target) -> anyhow::Result<Imap> {
     let mut imap = selected(target).await?;
     imap.idle().await?;

@@ -21,8 +21,9 @@ const COPIES: usize = 16;
 /// Accounts that are created at once.
 const CREATED_AT_ONCE: usize = 500;
 
-/// Measures the memory of each message of a mailbox at hand with this many, in this process, with a store in this
-/// folder: as the system and as the budget count it.
+/// Fills a mailbox with `count` small messages, in a store in this folder, then reads it several times in this process.
+/// Adds the memory of each message as figures, as the system and as the budget count it. An error where memory cannot
+/// be measured.
 pub(super) async fn measure_mailbox(figures: &mut Figures, folder: &Path, count: usize) -> anyhow::Result<()> {
     let (account, processes) = ("ann@a.test", Processes::new(vec![std::process::id()]));
     let fill = open(folder)?;
@@ -49,7 +50,9 @@ pub(super) async fn measure_mailbox(figures: &mut Figures, folder: &Path, count:
     Ok(())
 }
 
-/// Looks at a mailbox of each of this many accounts in turn: what is kept stays within the budget.
+/// Creates `count` accounts with one message each and looks at the INBOX of each in turn under a budget for memory.
+/// Adds as figures the most memory that was kept, in percent of the budget, and the number of mailboxes kept at the
+/// end.
 pub(super) async fn measure_accounts(figures: &mut Figures, folder: &Path, count: usize) -> anyhow::Result<()> {
     let mailboxes = open(folder)?;
     let account = |number: usize| format!("user{number}@a.test");
@@ -83,6 +86,7 @@ pub(super) async fn measure_accounts(figures: &mut Figures, folder: &Path, count
     Ok(())
 }
 
+/// Opens the store in this folder, which is created if it is missing, with its mailboxes.
 fn open(folder: &Path) -> anyhow::Result<Mailboxes> {
     Ok(Mailboxes::new(DataDir::open(folder)?.store()?, Clock::wall()))
 }

@@ -50,7 +50,8 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Runs the command.
+    /// Measures the memory of queued messages, of a large message and of mailboxes; prints each figure once it is
+    /// measured, or with `--json` all at the end. The exit code is 0.
     ///
     /// # Errors
     /// The server does not start or refuses the messages, or there is no /proc.
@@ -67,7 +68,8 @@ impl Memory {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Measures queued messages, after one that warms up the server.
+    /// Fills the queue of a started server with `--waiting` messages, after one that warms it up, and adds the growth
+    /// of its memory as figures, in all and for each. An error if not all are accepted in time.
     async fn measure_queue(&self, figures: &mut Figures) -> anyhow::Result<()> {
         let folder = tempfile::Builder::new().prefix("postroad-bench-").tempdir()?;
         let served = Served::start(folder.path(), Some(FRONT), &[]).await?;
@@ -96,7 +98,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Measures a large message through three MTAs to a mailbox, after a small one.
+    /// Sends a large message through three MTAs to a mailbox of a started server, after a small one. Adds the growth of
+    /// its memory at the peak as figures, and as a share of the size at each host.
     async fn measure_large_message(&self, figures: &mut Figures) -> anyhow::Result<()> {
         let folder = tempfile::Builder::new().prefix("postroad-bench-").tempdir()?;
         let served = Served::start(folder.path(), Some(&world()), &[]).await?;
@@ -140,7 +143,7 @@ fn drawn() -> u64 {
     Rng::from_entropy().next_u64()
 }
 
-/// The file of the default world, where the largest message leaves room for its trace lines.
+/// The file of the default world, in which all MTAs and MDAs accept messages up to [`MAX_SIZE_BYTES`].
 fn world() -> String {
     let line = |line: &str| match line.starts_with("[mta.") || line.starts_with("[mda.") {
         true => format!("{line}\nsize_max = {MAX_SIZE_BYTES}\n"),
@@ -149,10 +152,12 @@ fn world() -> String {
     JOURNEY.lines().map(line).collect()
 }
 
+/// The memory and CPU time that the server uses now; an error where this cannot be measured.
 fn usage(served: &Served) -> anyhow::Result<Usage> {
     served.processes().usage().context("memory can be measured on Linux only")
 }
 
+/// Converts bytes to MiB.
 fn mebi(bytes: f64) -> f64 {
     bytes / f64::from(1 << 20)
 }

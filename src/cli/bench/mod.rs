@@ -34,7 +34,8 @@ enum BenchCommand {
 }
 
 impl Bench {
-    /// Runs the command.
+    /// Runs the measurement that the subcommand names and returns its exit code, which is 0; all but that of
+    /// simulations run on a thread of their own.
     ///
     /// # Errors
     /// A measurement failed.
@@ -50,7 +51,8 @@ impl Bench {
     }
 }
 
-/// Runs a measurement on its own thread and runtime, so that waiting for sockets and reading them is one thread.
+/// Runs a measurement on a thread and single-threaded runtime of its own, so that waiting for sockets and reading them
+/// is one thread. Returns its exit code; an error if it panics.
 async fn run_on_own_thread<F>(measure: F) -> anyhow::Result<ExitCode>
 where
     F: AsyncFnOnce() -> anyhow::Result<ExitCode> + Send + 'static,

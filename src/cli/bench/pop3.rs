@@ -29,7 +29,8 @@ pub(super) struct Pop3Bench {
 }
 
 impl Pop3Bench {
-    /// Runs the command.
+    /// Finds or starts the server, fills its maildrops over IMAP, measures each wanted case of RETR and of sessions,
+    /// and prints the figures. The exit code is 0.
     ///
     /// # Errors
     /// The server does not start, is unreachable, or refuses a command.
@@ -59,7 +60,7 @@ impl Pop3Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Measures RETR over several connections, each with its own maildrop.
+    /// Measures pipelined RETR over four connections, each with its own maildrop, if that case is wanted.
     async fn concurrent(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         let what = "RETR, pipelined, 4 connections";
         if !figures.wants(what) {
@@ -80,7 +81,8 @@ impl Pop3Bench {
     }
 }
 
-/// Over IMAP, deletes all messages in the INBOX of a benchmark user, then appends new ones of 4 KiB.
+/// Over IMAP, deletes all messages in the INBOX of the benchmark user with this number, then appends `messages` new
+/// ones of 4 KiB.
 async fn refill_inbox(target: &Target, user: usize, messages: u32) -> anyhow::Result<()> {
     let (mut imap, rng, began) = (Imap::open(target, user).await?, Rng::from_entropy(), Instant::now());
     imap.command("SELECT INBOX").await?;

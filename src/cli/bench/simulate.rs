@@ -41,7 +41,8 @@ struct Figure {
 }
 
 impl Simulate {
-    /// Runs the command.
+    /// Runs each case in turn on a thread for blocking work, and prints its figure once it is measured, or with
+    /// `--json` all at the end. The exit code is 0.
     ///
     /// # Errors
     /// A scenario fails.
@@ -66,6 +67,7 @@ impl Simulate {
 }
 
 impl Figure {
+    /// The figure as a line: the case, the hops and virtual time, and how fast they were simulated.
     fn line(&self) -> String {
         let Self { name, hosts, messages, hops, virtual_seconds, seconds, hops_per_second } = self;
         format!(
@@ -76,6 +78,7 @@ impl Figure {
     }
 }
 
+/// The scenarios to measure, the longest of them only if `long`.
 fn cases(long: bool) -> Vec<Case> {
     let mut cases = vec![Case { name: "quiet", hosts: 9, messages: 1, text: chain(1, "1s", "364 days") }];
     let counts = [1_000, 10_000, 100_000, 1_000_000];
@@ -92,8 +95,8 @@ fn cases(long: bool) -> Vec<Case> {
     cases
 }
 
-/// The file of a scenario in the default world, with three MTAs and an MDA in a row. Messages are in bursts of 100;
-/// `every` is the interval of these, `after` the time of the first.
+/// The file of a scenario in the default world, with three MTAs and an MDA in a row. `count` messages are sent in
+/// bursts of 100; `every` is the interval of these, `after` the time of the first.
 fn chain(count: usize, every: &str, after: &str) -> String {
     format!(
         "[scenario]\nname = \"chain\"\nlasts = \"366 days\"\n[[traffic]]\nfrom = [\"me@163.test\"]\nto = [\"friend@sina.test\"]\n\
@@ -101,7 +104,8 @@ fn chain(count: usize, every: &str, after: &str) -> String {
     )
 }
 
-/// The file of a scenario in a world of equal providers with two hosts each, followed by `more`.
+/// The file of a scenario in a world of `count` equal providers with two hosts and four users each, who send `messages`
+/// messages at random intervals, set by `every`; followed by the text `more`.
 fn providers(count: usize, messages: usize, every: &str, more: &str) -> String {
     format!(
         "[scenario]\nname = \"providers\"\nlasts = \"14 days\"\n[providers]\ncount = {count}\nusers = 4\n[[traffic]]\n\
@@ -109,6 +113,7 @@ fn providers(count: usize, messages: usize, every: &str, more: &str) -> String {
     )
 }
 
+/// Plays a case with seed 1 and returns its figure. A broken invariant is an error.
 fn measure(case: Case) -> anyhow::Result<Figure> {
     let Case { name, hosts, messages, text } = case;
     let scenario = Scenario::parse(name, &text)?;

@@ -109,7 +109,8 @@ struct Target {
 }
 
 impl Smtp {
-    /// Runs the command.
+    /// Finds or starts the server, measures acceptance, or with `--chain` arrival in the mailbox, and prints the
+    /// results. The exit code is 0.
     ///
     /// # Errors
     /// The server does not start, is unreachable, or refuses the messages.
@@ -124,8 +125,8 @@ impl Smtp {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The server of `--target`, or one that is started; without `--chain`, that is one MTA that keeps all mail in its
-    /// queue.
+    /// Resolves the servers of `--target` and `--imap`, or starts a server; without `--chain`, that is one MTA that
+    /// keeps all mail in its queue. `--chain` with `--target` but no `--imap` is an error.
     async fn target(&self, interface: &Interface) -> anyhow::Result<Target> {
         let find = async |endpoint: &Endpoint| {
             let found = interface.lookup(&endpoint.host, endpoint.port).await?;
@@ -158,13 +159,14 @@ impl Smtp {
         Ok(Target { smtp, imap, processes, _ours: Some((served, folder)) })
     }
 
-    /// The address of `--to`, or else one that the started server takes.
+    /// The address of `--to`, or else one for which the started server accepts mail.
     fn recipient(&self) -> anyhow::Result<Address> {
         let ours = if self.chain { "friend@sina.test" } else { "sink@away.test" };
         Ok(self.to.clone().map_or_else(|| ours.parse(), Ok)?)
     }
 
-    /// The cases, by size and number of connections.
+    /// The cases: each size with each number of connections, in the order of the options, one size after the other.
+    /// Each has messages of its own.
     fn loads(&self, target: &Target) -> anyhow::Result<Vec<Load>> {
         let (to, rng) = (self.recipient()?, Rng::from_entropy());
         let case = |(bytes, connections): (usize, u16)| Load {
@@ -180,7 +182,7 @@ impl Smtp {
         Ok(each.map(case).collect())
     }
 
-    /// Measures each case until its last message is accepted, and prints it.
+    /// Measures each case until its last message is accepted, prints its row, and returns the results.
     async fn accept(&self, target: &Target, interface: Interface) -> anyhow::Result<Report> {
         self.head("accepted");
         let mut cases = Vec::new();
@@ -194,7 +196,8 @@ impl Smtp {
         Ok(Report { what: "accepted", cases, lone_ms: None })
     }
 
-    /// Measures single messages, then each case until its last message is in the mailbox, and prints them.
+    /// Measures single messages, each until it is in the mailbox, then each case until its last message is there.
+    /// Prints a row for each case and the single messages last; returns the results.
     async fn chain(&self, target: &Target, interface: Interface) -> anyhow::Result<Report> {
         let imap = target.imap.context("--chain needs an IMAP server")?;
         let context = ClientContext {
@@ -251,7 +254,8 @@ impl Smtp {
 const SINGLE_MESSAGES: u64 = 30;
 
 impl SingleMessage {
-    /// From times in milliseconds, in the order of sending; 0 for all if there are none.
+    /// The number, first, median and longest of these times in milliseconds, which are in the order of sending; 0 for
+    /// all if there are none.
     fn of(latencies: Vec<f64>) -> Self {
         let mut sorted = latencies.clone();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -265,7 +269,8 @@ impl SingleMessage {
     }
 }
 
-/// Runs `work` and shows `count`, which `work` raises up to `all`, in a progress bar, on a terminal only.
+/// Runs `work` and returns its output. Meanwhile shows `count`, which `work` raises up to `all`, in a progress bar on
+/// standard error, on a terminal only.
 pub(super) async fn with_progress<T>(count: &AtomicU64, all: u64, work: impl Future<Output = T>) -> T {
     let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{wide_bar:.cyan} {pos}/{len} {per_sec} {elapsed}");

@@ -73,12 +73,13 @@ pub(super) enum Service {
 }
 
 impl TargetArgs {
-    /// The collector of the figures.
+    /// An empty list of figures, which prints and wants what the options say.
     pub(super) fn figures(&self) -> Figures {
         Figures { quiet: self.json, only: self.only.clone(), ..Figures::default() }
     }
 
-    /// Resolves the server, or starts one. `imap` is the IMAP server that fills the maildrops of a POP3 server.
+    /// Resolves the server of `--target`, an IMAP or a POP3 server according to `service`, or starts one of both.
+    /// `imap` is the IMAP server that fills the maildrops of another POP3 server.
     pub(super) async fn find(&self, service: Service, imap: Option<&Endpoint>) -> anyhow::Result<Target> {
         let mut target = Target {
             interface: Net::sockets().interface(&[]),
@@ -110,12 +111,14 @@ impl TargetArgs {
 }
 
 impl Target {
+    /// Resolves an endpoint to its first address; an error if it has none.
     async fn lookup(&self, endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
         let found = self.interface.lookup(&endpoint.host, endpoint.port).await?;
         found.first().copied().with_context(|| format!("{} has no address", endpoint.host))
     }
 
-    /// Starts or restarts the own server; returns false if the target is another server.
+    /// Stops the server of this program if it runs, starts it again with the same data, and notes its new addresses.
+    /// Returns `true`; does nothing and returns `false` if the target is another server.
     pub(super) async fn restart(&mut self) -> anyhow::Result<bool> {
         let Some(ours) = &mut self.ours else { return Ok(false) };
         if ours.served.take().is_some() {
@@ -128,15 +131,17 @@ impl Target {
         Ok(true)
     }
 
+    /// The address of the IMAP server; an error if none was given.
     pub(super) fn imap(&self) -> anyhow::Result<SocketAddr> {
         self.imap.context("the address of its IMAP server is needed: --imap HOST:PORT")
     }
 
+    /// The address of the POP3 server; an error if there is none.
     pub(super) fn pop3(&self) -> anyhow::Result<SocketAddr> {
         self.pop3.context("the server has no POP3 listener")
     }
 
-    /// The login of the `n`th user.
+    /// The login of the user with number `n`: `--user`, in which the number replaces `{n}`.
     pub(super) fn user(&self, n: usize) -> String {
         self.user.replace("{n}", &n.to_string())
     }

@@ -32,6 +32,7 @@ impl RawClient {
         Self { stream, buffer: vec![0; BUFFER_BYTES], filled: 0 }
     }
 
+    /// Writes the bytes to the server and flushes them.
     async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.stream.write_all(bytes).await?;
         Ok(self.stream.flush().await?)
@@ -49,8 +50,8 @@ impl RawClient {
         self.filled = retained;
     }
 
-    /// Reads once into the buffer, of which older bytes may be dropped; returns the number of bytes. It is an error if the
-    /// server closed the connection.
+    /// Reads once into the buffer and returns the number of bytes. If more than half of it is filled, first drops all
+    /// but its last bytes. It is an error if the server closed the connection.
     async fn read(&mut self) -> anyhow::Result<usize> {
         if self.buffer.len() / 2 < self.filled {
             self.keep(RETAINED_BYTES.min(self.buffer.len() / 2));
@@ -61,13 +62,14 @@ impl RawClient {
         Ok(count)
     }
 
-    /// The last line, without its line end; `None` if it is not complete.
+    /// The last line in the buffer, without its line end; `None` if the buffer does not end with CR LF.
     fn last_line(&self) -> Option<&[u8]> {
         let line = self.text().strip_suffix(b"\r\n")?;
         Some(&line[memmem::rfind(line, b"\r\n").map_or(0, |at| at + 2)..])
     }
 
-    /// Reads until the last line is complete and begins with one of these; returns it without its line end.
+    /// Reads until the last line in the buffer is complete and begins with one of `starts`; returns it without its line
+    /// end.
     async fn read_line(&mut self, starts: &[&[u8]]) -> anyhow::Result<String> {
         loop {
             if let Some(line) = self.last_line().filter(|line| starts.iter().any(|start| line.starts_with(start))) {
@@ -85,7 +87,7 @@ pub(super) struct Imap {
 }
 
 impl Imap {
-    /// Connects, starts TLS if requested, and logs in as the user with this number.
+    /// Connects, starts TLS if the target wants it, and logs in as the user with this number.
     pub(super) async fn open(target: &Target, user: usize) -> anyhow::Result<Self> {
         let stream = target.interface.connect(target.imap()?).await?;
         let mut imap = Self { client: RawClient::new(stream), commands: 0 };
@@ -105,7 +107,8 @@ impl Imap {
         self.end(&tag, command).await
     }
 
-    /// Sends a message into a mailbox. RFC 9051 §6.3.12, with a non-synchronizing literal (RFC 7888).
+    /// Appends a message to a mailbox and waits for the response, which must be `OK`. RFC 9051 §6.3.12, with a
+    /// non-synchronizing literal (RFC 7888).
     pub(super) async fn append(&mut self, mailbox: &str, message: &str) -> anyhow::Result<()> {
         let tag = self.begin();
         let command = format!("{tag} APPEND {mailbox} {{{}+}}\r\n{message}\r\n", message.len());
@@ -113,7 +116,7 @@ impl Imap {
         self.end(&tag, "APPEND").await.map(drop)
     }
 
-    /// Starts IDLE with a small read buffer. RFC 2177.
+    /// Sends IDLE and returns once the server has confirmed it. Replaces the read buffer by a small one. RFC 2177.
     pub(super) async fn idle(&mut self) -> anyhow::Result<()> {
         let tag = self.begin();
         self.client.buffer = vec![0; IDLE_BUFFER_BYTES];
@@ -121,7 +124,7 @@ impl Imap {
         self.client.read_line(&[b"+ "]).await.map(drop)
     }
 
-    /// Waits for an EXISTS response.
+    /// Reads until there is an EXISTS response in the buffer.
     pub(super) async fn wait_for_message(&mut self) -> anyhow::Result<()> {
         while memmem::find(self.client.text(), b" EXISTS\r\n").is_none() {
             self.client.read().await?;
@@ -129,15 +132,15 @@ impl Imap {
         Ok(())
     }
 
-    /// Empties the buffer for a new command; returns its tag.
+    /// Empties the buffer for a new command, and counts it; returns its tag.
     fn begin(&mut self) -> String {
         self.commands += 1;
         self.client.filled = 0;
         format!("b{}", self.commands)
     }
 
-    /// Reads the response with this tag, which must be `OK`; returns its size in bytes. `command` is for the error
-    /// only.
+    /// Reads up to the response with this tag, which must be `OK`; returns the size of all responses in bytes.
+    /// `command` is for the error only.
     async fn end(&mut self, tag: &str, command: &str) -> anyhow::Result<usize> {
         let mut bytes = 0;
         let tag = format!("{tag} ");
@@ -161,7 +164,8 @@ pub(super) struct Pop3 {
 }
 
 impl Pop3 {
-    /// Connects, starts TLS if requested, logs in as the user with this number, and counts the messages by STAT.
+    /// Connects, starts TLS if the target wants it, logs in as the user with this number, and counts the messages by
+    /// STAT.
     pub(super) async fn open(target: &Target, user: usize) -> anyhow::Result<Self> {
         let stream = target.interface.connect(target.pop3()?).await?;
         let mut pop3 = Self { client: RawClient::new(stream), messages: 0 };
@@ -178,7 +182,7 @@ impl Pop3 {
         Ok(pop3)
     }
 
-    /// Sends a command and reads its one-line response, which must be `+OK`.
+    /// Sends a command and returns its one-line response, which must be `+OK`, without its line end.
     pub(super) async fn command(&mut self, command: &str) -> anyhow::Result<String> {
         self.client.filled = 0;
         self.client.send(format!("{command}\r\n").as_bytes()).await?;
@@ -188,7 +192,8 @@ impl Pop3 {
         Ok(line)
     }
 
-    /// Retrieves these messages with `at_once` pipelined commands; an error if they are too small. RFC 2449 §6.6.
+    /// Sends RETR for each of these message numbers, `at_once` of them pipelined at a time, and drops the messages. An
+    /// error if one is refused, or if they are too small in all. RFC 2449 §6.6.
     pub(super) async fn retrieve(&mut self, numbers: Range<usize>, at_once: usize) -> anyhow::Result<()> {
         let (mut bytes, count) = (0, numbers.len());
         for first in numbers.clone().step_by(at_once) {
@@ -201,7 +206,7 @@ impl Pop3 {
         check_length(count, MIN_MESSAGE_BYTES, bytes)
     }
 
-    /// Reads `count` multi-line responses; returns their size in bytes.
+    /// Reads `count` multi-line responses; returns their size in bytes. An error if one is refused.
     async fn read_responses(&mut self, count: usize) -> anyhow::Result<usize> {
         let (mut seen, mut bytes) = (0, 0);
         while seen < count {

@@ -23,12 +23,12 @@ pub(super) enum Encryption {
 }
 
 impl Encryption {
-    /// The service of the port.
+    /// The service of the SMTP port: `Smtps` if TLS is from the start, else `Smtp`.
     pub(super) fn service(self) -> Service {
         if self == Self::FromTheStart { Service::Smtps } else { Service::Smtp }
     }
 
-    /// In Mailpit's words.
+    /// The words for it in Mailpit's line about its SMTP port.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Absent => "no encryption",
@@ -39,7 +39,8 @@ impl Encryption {
 }
 
 impl StandIn {
-    /// How SMTP is encrypted.
+    /// How SMTP is encrypted: not without a certificate; else from the start if TLS is required, or by STARTTLS. An
+    /// error if TLS is required without a certificate.
     pub(super) fn encryption(&self) -> anyhow::Result<Encryption> {
         let has_certificate = self.value(CERTIFICATE).is_some();
         let is_required = self.value("MP_SMTP_REQUIRE_TLS").is_some_and(is_true);
@@ -60,8 +61,8 @@ impl StandIn {
         })
     }
 
-    /// The certificate of SMTP, from its files, or made for names as in `sans:one.test,two.test`; `None` if the options
-    /// name none.
+    /// The certificate of SMTP and its key, from their files, or issued by the authority of the world for names as in
+    /// `sans:one.test,two.test`; `None` if the options name none.
     fn certificate(&self, running: &RunningWorld) -> anyhow::Result<Option<Identity>> {
         let Some(file) = self.value(CERTIFICATE) else { return Ok(None) };
         if let Some(names) = file.strip_prefix("sans:") {
@@ -74,8 +75,8 @@ impl StandIn {
         Ok(Some(identity.with_context(|| format!("{file}, {key}"))?))
     }
 
-    /// Takes TLS from both hosts, since Mailpit does not offer it without a certificate, and presents the certificate
-    /// of the options, if any, at SMTP. To be called before the first client.
+    /// Injects a fault into both hosts that takes TLS from them, since Mailpit does not offer it without a certificate,
+    /// and presents the certificate of the options, if any, at SMTP. Must be called before the first client.
     ///
     /// # Errors
     /// The certificate that it shall present is invalid.

@@ -35,7 +35,8 @@ struct Deletion {
     ids: Option<Vec<String>>,
 }
 
-/// The numbers in the catalogue of messages by their ids; unknown ids, and what is none, are left out.
+/// Returns the numbers in the catalogue of the messages with these ids, in the order of the ids; unknown ids, and texts
+/// that are none, are left out.
 pub(super) fn numbers_of(catalogue: &Catalogue, ids: &[String]) -> Answer<Vec<i64>> {
     let mut numbers = Vec::new();
     for id in ids.iter().filter_map(|id| id.parse().ok()) {
@@ -44,8 +45,8 @@ pub(super) fn numbers_of(catalogue: &Catalogue, ids: &[String]) -> Answer<Vec<i6
     Ok(numbers)
 }
 
-/// Reads JSON. An empty body is the default of `T`; one that cannot be read is an error, so that it never means all
-/// messages.
+/// Reads a JSON body, whatever the case of its keys. An empty body is the default of `T`; one that cannot be read is
+/// 400, so that it never means all messages.
 fn read_body<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
     match body.trim_ascii() {
         [] => Ok(T::default()),
@@ -54,6 +55,9 @@ fn read_body<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T>
 }
 
 /// Marks messages as read or unread: those with the ids, or that match, or all.
+///
+/// Unread, if the body has no `Read`. With ids, the parameters have no effect, and unknown ids are left out. Answers
+/// `ok`; 400 if there are ids and a search.
 #[utoipa::path(
     put,
     path = "/api/v1/messages",
@@ -100,6 +104,9 @@ pub(super) struct Moved {
 }
 
 /// Moves the copies of messages into a folder of their mailbox: those that `mailbox` and `folder` select, or all; ours.
+///
+/// The folder is created if it does not exist, and unknown ids are left out. Answers with the number of copies that
+/// were in another folder before.
 #[utoipa::path(
     post,
     path = "/api/v1/messages/move",
@@ -119,7 +126,11 @@ pub(super) async fn move_to(
     Ok(Json(Moved { moved }))
 }
 
-/// Deletes the messages with the ids in the body; without ids, all of them, or those that `mailbox` and `before` select.
+/// Deletes the messages with the ids in the body; without ids, all of them, or those that `mailbox` and `before`
+/// select.
+///
+/// With `mailbox`, and perhaps its `folder`, only the copies there are deleted; a message that has no other copy goes
+/// with its journey. Answers `ok`.
 #[utoipa::path(
     delete,
     path = "/api/v1/messages",
@@ -143,6 +154,9 @@ pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<
 }
 
 /// Deletes the messages that match.
+///
+/// With `mailbox`, and perhaps its `folder`, only their copies there. Answers `ok`; 400 without search words, or if
+/// none of them can be read, so that this never means all messages.
 #[utoipa::path(delete, path = "/api/v1/search", tag = "messages", params(ListQuery), responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn delete_found(State(running): AppState, Query(query): Query<ListQuery>) -> Answer {
     let words = query.query.as_deref().filter(|words| !words.trim().is_empty());

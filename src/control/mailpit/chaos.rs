@@ -46,12 +46,17 @@ pub(super) struct Chaos {
 }
 
 /// The SMTP errors on purpose.
+///
+/// As they were set last; at first, each has the probability 0.
 #[utoipa::path(get, path = "/api/v1/chaos", tag = "messages", responses((status = 200, body = Triggers)))]
 pub(super) async fn show(Extension(shared): Ours) -> Json<Triggers> {
     Json(shared.chaos.lock().await.triggers)
 }
 
 /// Replaces all triggers; what is left out is off.
+///
+/// Answers with the triggers. 400 if a probability is above 100 or a code is not between 400 and 599, and then nothing
+/// changes; 503 if a fault of the triggers before cannot be ended.
 #[utoipa::path(
     put,
     path = "/api/v1/chaos",
@@ -76,8 +81,9 @@ pub(super) async fn set(State(running): AppState, Extension(shared): Ours, body:
 }
 
 impl Chaos {
-    /// Ends the faults of the triggers before, and begins those of new ones. If a fault cannot be ended, it and those after it stay,
-    /// for the next call.
+    /// Ends the faults of the triggers before, and begins those of the new ones, at every MTA. A trigger with the
+    /// probability 0 has none. If a fault cannot be ended, it and those begun before it stay, for the next call, and no
+    /// new ones begin.
     async fn replace(&mut self, running: &RunningWorld, triggers: Triggers) -> Result<(), Error> {
         while let Some(id) = self.faults.last() {
             running.end_fault(*id).await?;
@@ -109,6 +115,7 @@ fn fault(host: &str, at: FaultPoint, name: &str, trigger: Trigger) -> Fault {
     }
 }
 
+/// 503, with the text of the error.
 fn unavailable(error: Error) -> Failure {
     Failure(axum::http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }

@@ -68,7 +68,8 @@ fn attributes(html: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// What begins with `http://` or `https://` in a text, without the punctuation after it.
+/// Returns what begins with `http://` or `https://` in a text, up to white space, a quote or a bracket, without the
+/// punctuation at its end.
 fn addresses(text: &str) -> impl Iterator<Item = String> + '_ {
     text.match_indices("http").filter_map(|(at, _)| {
         let rest = &text[at..];
@@ -79,8 +80,9 @@ fn addresses(text: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// One-time codes: 4 to 10 digits, or capitals and digits, in the line of a word such as `code` or in the two
-/// lines after it. Codes in the subject come first; 20 at most, each once.
+/// Returns the one-time codes of a message: 4 to 10 digits, or capitals and digits, in the line of a word such as
+/// `code` or in the two lines after it, blank ones not counted. Codes in the subject come first; [`MAX_CODES`] at most,
+/// each once.
 pub(super) fn codes(subject: &str, text: &str) -> Vec<String> {
     let mut codes: Vec<String> = Vec::new();
     let mut nearby = 0;
@@ -129,7 +131,7 @@ pub(super) struct Unsubscribe {
 }
 
 /// Reads `List-Unsubscribe` and `List-Unsubscribe-Post`, unfolded. All is empty without them; `errors` says what is
-/// wrong with them.
+/// wrong with them, and is empty if nothing is. `one_click` needs an `https` link and `List-Unsubscribe=One-Click`.
 pub(super) fn unsubscribe(message: &Message<'_>) -> Unsubscribe {
     let raw = |name: &str| {
         let found = message.headers_raw().find(|(found, _)| found.eq_ignore_ascii_case(name));
@@ -215,7 +217,8 @@ fn invitation(calendar: &str) -> Invitation {
     found
 }
 
-/// The name of a property, in upper case, and its value, without parameters; those may have a colon in quotes. RFC 5545 §3.1.
+/// Returns the name of a property, in upper case, and its value, without parameters; those may have a colon in quotes.
+/// `None` for a line without a colon outside of quotes. RFC 5545 §3.1.
 fn property(line: &str) -> Option<(String, &str)> {
     let mut is_quoted = false;
     let colon = line.find(|byte: char| {
@@ -226,7 +229,8 @@ fn property(line: &str) -> Option<(String, &str)> {
     Some((name.to_ascii_uppercase(), &line[colon + 1..]))
 }
 
-/// RFC 5545 §3.3.11.
+/// Returns a text with its backslash escapes resolved: `\n` and `\N` are a line end, any other character stands for
+/// itself, and a backslash at the end is dropped. RFC 5545 §3.3.11.
 fn unescaped(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text.chars());
     while let Some(next) = rest.next() {

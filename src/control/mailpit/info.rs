@@ -43,6 +43,9 @@ struct RuntimeStats {
 }
 
 /// About this server.
+///
+/// Versions, the file and the size of the database, the numbers of messages, of unread ones and of those with each tag,
+/// and the figures of the process. What was rejected or ignored is always 0.
 #[utoipa::path(get, path = "/api/v1/info", tag = "messages", responses((status = 200, body = AppInformation)))]
 pub(super) async fn info(State(running): AppState, Extension(shared): Ours) -> Answer<Json<AppInformation>> {
     let catalogue = catalogue(&running)?;
@@ -104,6 +107,8 @@ struct MessageRelay {
 }
 
 /// What the page of Mailpit would show.
+///
+/// All values are fixed, except the name of the world.
 #[utoipa::path(get, path = "/api/v1/webui", tag = "messages", responses((status = 200, body = WebConfiguration)))]
 pub(super) async fn webui(State(running): AppState) -> Json<WebConfiguration> {
     let world = &running.env.world;

@@ -32,6 +32,8 @@ struct Link {
 }
 
 /// Judges the links of a message by their form.
+///
+/// The first 100 that begin with `http`; nothing is fetched. `Errors` is the number of those that are no valid URL.
 #[utoipa::path(
     get,
     path = "/api/v1/message/{id}/link-check",

@@ -51,6 +51,7 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
+    /// Returns the time zone that `tz` names; UTC without one, and 400 if there is no such zone.
     fn zone(&self) -> Answer<TimeZone> {
         match self.tz.as_deref().filter(|name| !name.is_empty()) {
             None => Ok(TimeZone::UTC),
@@ -58,7 +59,8 @@ impl ListQuery {
         }
     }
 
-    /// The copies of messages in `mailbox` and its `folder`; all without them. An error if that folder does not exist.
+    /// Returns the filter of the copies of messages in `mailbox` and its `folder`; of all without them. 404 if that
+    /// folder does not exist; 400 if `mailbox` is no address, or there is a `folder` without it.
     pub(super) fn copies(&self, running: &RunningWorld) -> Answer<CopyFilter> {
         let invalid = |text: &String| Failure::invalid(format!("not an address: {text}"));
         let address = self.mailbox.as_ref().map(|text| text.parse::<Address>().map_err(|_| invalid(text)));
@@ -71,8 +73,8 @@ impl ListQuery {
         Ok(CopyFilter { account, mailbox })
     }
 
-    /// The messages that match these search words, and `before`, `mailbox` and `folder`. The parameter `query` has no
-    /// effect here.
+    /// Returns the filter of the messages that match these search words, and `before`, `mailbox` and `folder`. The
+    /// parameter `query` has no effect here. 400 or 404 if a parameter cannot be read or is not there.
     pub(super) fn filter(&self, running: &RunningWorld, words: Option<&str>) -> Answer<Filter> {
         let zone = self.zone()?;
         let mut search = Search::parse(words.unwrap_or_default(), &zone);
@@ -84,8 +86,9 @@ impl ListQuery {
         Ok(Filter { mailbox: account, folder: mailbox, search })
     }
 
-    /// Which of the matching messages are in the page: after `cursor` and `start`, as many as `limit`. `no_limit` is
-    /// what `limit=0` stands for.
+    /// Returns which of the matching messages are in the page: after `cursor` and then `start` more, as many as
+    /// `limit`, [`MAX_LIMIT`] at most. `no_limit` is what `limit=0` stands for. 400 if `cursor` is no id, or its
+    /// message was deleted.
     fn window(&self, catalogue: &Catalogue, no_limit: usize) -> Answer<Window> {
         let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<usize>().ok());
         let limit = match number(&self.limit) {
@@ -106,7 +109,7 @@ impl ListQuery {
         Ok(Window { below, skip: number(&self.start).unwrap_or(0), limit })
     }
 
-    /// When the wait for a match ends; `None` if the request does not wait.
+    /// Returns when the wait for a match ends; `None` if the request does not wait, and 400 if `wait` is no duration.
     pub(super) fn deadline(&self) -> Answer<Option<Instant>> {
         deadline(self.wait.as_deref()).map_err(Failure::invalid)
     }
@@ -134,6 +137,8 @@ impl Wait {
 }
 
 /// Messages, newest first.
+///
+/// `query` has no effect here, and `limit=0` is 10,000. With `wait`, waits until there is one.
 #[utoipa::path(
     get,
     path = "/api/v1/messages",
@@ -147,6 +152,9 @@ pub(super) async fn messages(State(running): AppState, Query(query): Query<ListQ
 }
 
 /// Messages that match, newest first.
+///
+/// `limit=0` gives no messages, but their number. With `wait`, waits until one matches. Answers 400 without search
+/// words.
 #[utoipa::path(
     get,
     path = "/api/v1/search",
@@ -161,8 +169,9 @@ pub(super) async fn search(State(running): AppState, Query(query): Query<ListQue
     answer(&running, &query, query.filter(&running, Some(words))?, window).await.map(Json)
 }
 
-/// A page of the messages that match; waits for the first match as `wait` says. `total` and `unread` ignore the search
-/// words and `before`.
+/// Returns a page of the messages that match, with all tags in use; waits for the first match as `wait` says, and is
+/// empty if none comes. `total` and `unread` ignore the search words and `before`; `messages_count` and
+/// `messages_unread` are those of all matches.
 async fn answer(running: &RunningWorld, query: &ListQuery, filter: Filter, window: Window) -> Answer<MessagesSummary> {
     let catalogue = catalogue(running)?;
     let mut wait = Wait::new(running, query.deadline()?)?;

@@ -20,8 +20,8 @@ use crate::sync::beside_others;
 /// What a browser may do with bytes of a message: show them, and nothing else.
 pub(super) const INERT: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:";
 
-/// The entry of an id in a path, or 404. `latest` is the newest that matches the query, and is waited for as `wait`
-/// says.
+/// Returns the entry of the id in a path; 404 if there is none. `latest` is the newest that matches the query, and is
+/// waited for as its `wait` says.
 pub(super) async fn find(running: &RunningWorld, id: &str, query: &ListQuery) -> Answer<Entry> {
     let catalogue = catalogue(running)?;
     if id != "latest" {
@@ -58,7 +58,8 @@ pub(super) async fn message(
     Ok(Json(message))
 }
 
-/// The JSON of a message. `read` is always true, since the request for it marks the message as read.
+/// Returns the JSON of a message, and changes nothing. `read` is always true, since the request for it marks the
+/// message as read.
 fn details(running: &RunningWorld, entry: &Entry) -> Answer<Message> {
     let catalogue = catalogue(running)?;
     let journey = running.env.event_log.journey_state(entry.id)?;
@@ -114,6 +115,8 @@ fn details(running: &RunningWorld, entry: &Entry) -> Answer<Message> {
     }))
 }
 
+/// Returns the description of a part: its id, name, media type and Content-ID, and the size and checksums of its
+/// decoded content.
 fn attachment(part: &Part<'_>) -> Attachment {
     let bytes = part.part.contents();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -132,6 +135,8 @@ fn attachment(part: &Part<'_>) -> Attachment {
 }
 
 /// The header fields of a message, by name.
+///
+/// Names are written as `Message-Id`; values are unfolded, but not decoded.
 #[utoipa::path(
     get,
     path = "/api/v1/message/{id}/headers",
@@ -150,7 +155,8 @@ pub(super) async fn headers(
     Ok(Json(read_headers(&String::from_utf8_lossy(&bytes[..end]))))
 }
 
-/// The fields of a header, unfolded but not decoded, by their names as Go writes them: `Message-Id`.
+/// Returns the fields of a header, unfolded but not decoded, by their names as Go writes them: `Message-Id`. The values
+/// of one name are in the order of the header; a line without a colon is skipped.
 fn read_headers(text: &str) -> Headers {
     let mut headers = Headers::new();
     let mut lines = text.lines().peekable();
@@ -184,6 +190,8 @@ pub(super) struct RawQuery {
 }
 
 /// A message as it was accepted.
+///
+/// With `dl=1`, browsers save it as `ID.eml`.
 #[utoipa::path(
     get,
     path = "/api/v1/message/{id}/raw",
@@ -209,6 +217,9 @@ pub(super) async fn raw(
 }
 
 /// A part of a message, decoded.
+///
+/// Its media type and file name are those of the part, and its headers keep browsers from running it. Answers 404 if
+/// there is no such message or part.
 #[utoipa::path(
     get,
     path = "/api/v1/message/{id}/part/{part}",

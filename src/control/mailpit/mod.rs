@@ -117,20 +117,24 @@ struct Failure(StatusCode, String);
 type Answer<T = Response> = Result<T, Failure>;
 
 impl Failure {
+    /// 400, with this text.
     fn invalid(text: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, text.into())
     }
 
+    /// 500, with this text.
     fn internal(text: impl Into<String>) -> Self {
         Self(StatusCode::INTERNAL_SERVER_ERROR, text.into())
     }
 
+    /// 404, with the text of Mailpit.
     fn not_found() -> Self {
         Self(StatusCode::NOT_FOUND, "404 page not found".to_owned())
     }
 }
 
 impl IntoResponse for Failure {
+    /// Returns the text of the failure as plain text, with its status.
     fn into_response(self) -> Response {
         (self.0, self.1).into_response()
     }
@@ -162,17 +166,20 @@ fn catalogue(running: &RunningWorld) -> Answer<&Catalogue> {
     running.env.catalogue.as_ref().ok_or_else(|| Failure(StatusCode::NOT_IMPLEMENTED, none.to_owned()))
 }
 
-/// The answer of what changes something: `ok`, as text.
+/// Returns the answer to a request that changed something: 200 with `ok` as plain text.
 fn done() -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], "ok").into_response()
 }
 
-/// Reads JSON whatever the case of its keys: `T` sees them in lower case, but those within `headers` as they are.
+/// Reads JSON whatever the case of its keys: `T` sees them in lower case, but those within `headers` as they are. The
+/// error is that of the JSON reader, as text.
 fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     serde_json::from_value(lower_case_keys(value)).map_err(|error| error.to_string())
 }
 
+/// Returns the value with the keys of all its objects, at every depth, in lower case; what stands below a key `headers`
+/// stays as it is.
 fn lower_case_keys(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match value {

@@ -22,7 +22,8 @@ const BATCH: usize = 1000;
 /// Journeys that are looked at, and deleted, at once.
 const JOURNEY_BATCH: usize = 100;
 
-/// Deletes what is too old or too much until it is dropped; returns at once if everything is kept.
+/// Deletes every [`INTERVAL`] what is too old or too much, until it is dropped; returns at once if everything is kept.
+/// A failure is logged, and the next look tries again.
 pub(super) async fn run(running: Arc<RunningWorld>) {
     let (keep, mut place) = (running.env.world.keep, 0);
     while keep != Keep::default() {

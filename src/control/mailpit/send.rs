@@ -92,6 +92,8 @@ struct SendError {
 }
 
 /// Sends a message into the world. Errors are JSON here: `{"Error": "…"}`.
+///
+/// Answers with the id of its journey; 400 if the request, an address, a header, an attachment or a tag is not valid.
 #[utoipa::path(
     post,
     path = "/api/v1/send",
@@ -106,7 +108,8 @@ pub(super) async fn send(State(running): AppState, body: Bytes) -> Response {
     }
 }
 
-/// Makes a message of a JSON request, sends it into the world, and tags it; returns its id.
+/// Makes a message of a JSON request, sends it into the world, and tags it; returns the id of its journey. Nothing is
+/// sent if a part of the request is not valid, which is 400.
 async fn accept_request(running: &RunningWorld, body: &[u8]) -> Answer<JourneyId> {
     let catalogue = catalogue(running)?;
     let request: SendRequest = read_json(body).map_err(Failure::invalid)?;
@@ -122,13 +125,15 @@ async fn accept_request(running: &RunningWorld, body: &[u8]) -> Answer<JourneyId
     Ok(id)
 }
 
-/// The envelope of a request: its sender, and the recipients in `to`, `cc` and `bcc`.
+/// Returns the envelope of a request: its sender, and the recipients in `to`, `cc` and `bcc`, in this order. 400 if one
+/// is no address.
 fn addresses(request: &SendRequest) -> Answer<(Address, Vec<Address>)> {
     let people = request.to.iter().chain(&request.cc).flatten().map(|person| person.email.as_str());
     let recipients = people.chain(request.bcc.iter().flatten().map(String::as_str)).map(address);
     Ok((address(&request.from.email)?, recipients.collect::<Result<_, _>>()?))
 }
 
+/// Reads an address, without white space around it; 400 if it is none.
 fn address(text: &str) -> Answer<Address> {
     text.trim().parse().map_err(|_| Failure::invalid(format!("invalid email address: {text}")))
 }
@@ -206,8 +211,8 @@ fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// Accepts a message at an MTA of the sender's domain, or else at the entry of the world, or else at any; returns the
-/// id of its new journey.
+/// Accepts a message at the first MTA of the sender's domain that runs in this process, or else at the entry of the
+/// world, or else at any; returns the id of its new journey. 503 if no MTA runs here.
 async fn submit(
     running: &RunningWorld,
     from: Address,
@@ -240,6 +245,9 @@ enum Release {
 }
 
 /// Sends a message into the world again, as a new one.
+///
+/// To the recipients in the body, from its reverse-path, or else its From, or else the first recipient. It has a new
+/// journey; the trace lines of hosts are left out. Answers `ok`; 400 if there is no recipient, or one is no address.
 #[utoipa::path(
     post,
     path = "/api/v1/message/{id}/release",

@@ -43,6 +43,9 @@ pub(super) struct SheetQuery {
 }
 
 /// The HTML of a message for a frame: no scripts, and nothing is loaded.
+///
+/// The pictures of the message itself are in it as `data:` URLs. Answers 404 if there is no such message, or it has no
+/// HTML.
 #[utoipa::path(
     get,
     path = "/sheet/{id}",

@@ -26,6 +26,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_INPUT_BYTES: usize = 4096;
 
 /// A websocket with the changes, as they happen.
+///
+/// Answers 503 if 256 websockets are open already.
 #[utoipa::path(get, path = "/api/events", tag = "messages", responses((status = 101, description = "A websocket.")))]
 pub(super) async fn events(State(running): AppState, Extension(shared): Ours, upgrade: WebSocketUpgrade) -> Answer {
     catalogue(&running)?;
@@ -40,8 +42,9 @@ pub(super) async fn events(State(running): AppState, Extension(shared): Ours, up
     Ok(response)
 }
 
-/// Sends `stats`, then the events of each change of the catalogue, and pings. Returns `None` when the client has gone
-/// or reads nothing; it never returns anything else.
+/// Sends `stats`, then the events of each change of the catalogue, and pings; `prune` if changes were missed. What the
+/// client sends is read and ignored. Returns `None` when the client has gone or reads nothing; it never returns
+/// anything else.
 async fn follow(running: &Arc<RunningWorld>, mut socket: WebSocket) -> Option<()> {
     let catalogue = catalogue(running).ok()?;
     let mut changes = catalogue.changes();
@@ -63,8 +66,8 @@ async fn follow(running: &Arc<RunningWorld>, mut socket: WebSocket) -> Option<()
     }
 }
 
-/// Sends the changes of one commit: an event for each message, `truncate` if none is left after a deletion, and
-/// `stats`.
+/// Sends the changes of one commit: an event for each message that can still be read, `truncate` if none is left after
+/// a deletion, and `stats`. `None` if the client is gone or reads nothing.
 async fn report(catalogue: &Catalogue, socket: &mut WebSocket, change: &Changes) -> Option<()> {
     for news in News::of(change) {
         let kind = match news {
@@ -82,7 +85,8 @@ async fn report(catalogue: &Catalogue, socket: &mut WebSocket, change: &Changes)
     send(socket, "stats", stats(catalogue)).await
 }
 
-/// The data of the event `stats`: how many messages there are and how many are unread, in all mailboxes.
+/// Returns the data of the event `stats`: how many messages there are and how many are unread, in all mailboxes (0 if
+/// that cannot be read), and the version.
 fn stats(catalogue: &Catalogue) -> Value {
     let (total, unread) = catalogue.count(&Filter::default()).unwrap_or_default();
     json!({ "Total": total, "Unread": unread, "Version": VERSION })

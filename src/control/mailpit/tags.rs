@@ -34,12 +34,16 @@ struct NewName {
 }
 
 /// The tags in use.
+///
+/// They are sorted.
 #[utoipa::path(get, path = "/api/v1/tags", tag = "messages", responses((status = 200, body = Vec<String>)))]
 pub(super) async fn list(State(running): AppState) -> Answer<Json<Vec<String>>> {
     Ok(Json(catalogue(&running)?.tags()?.into_iter().map(|(tag, _)| tag).collect()))
 }
 
 /// Replaces the tags of messages.
+///
+/// Unknown ids are left out; without tags, all tags of the messages are removed. Answers `ok`; 400 if a tag is invalid.
 #[utoipa::path(put, path = "/api/v1/tags", tag = "messages", request_body = Tags, responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn set(State(running): AppState, body: Bytes) -> Answer {
     let Tags { tags, ids } = read_json(&body).map_err(|error| Failure::invalid(format!("invalid JSON: {error}")))?;
@@ -49,6 +53,9 @@ pub(super) async fn set(State(running): AppState, body: Bytes) -> Answer {
 }
 
 /// Renames a tag.
+///
+/// For all messages that have it, in any case. Answers `ok`; 400 if the new name is invalid or that of another tag in
+/// use, or if the tag is not in use.
 #[utoipa::path(
     put,
     path = "/api/v1/tags/{tag}",
@@ -73,6 +80,8 @@ pub(super) async fn rename(State(running): AppState, Path(tag): Path<String>, bo
 }
 
 /// Removes a tag from all messages.
+///
+/// In any case. Answers `ok`, also if no message has it.
 #[utoipa::path(
     delete,
     path = "/api/v1/tags/{tag}",

@@ -30,6 +30,8 @@ const MAX_SCANS: usize = 20;
 const MAX_PNG_BYTES: usize = 16 * 1024 * 1024;
 
 /// A part that is a picture as a JPEG of 180 by 120 pixels, cut or on white; a blank one if it is none.
+///
+/// Answers 404 if there is no such message or part.
 #[utoipa::path(
     get,
     path = "/api/v1/message/{id}/part/{part}/thumb",
@@ -88,6 +90,7 @@ impl Picture {
         (0 < size && size <= picture.pixels.len()).then_some(picture)
     }
 
+    /// Decodes a JPEG; `None` if it is damaged, or has more than [`MAX_PIXELS`] or [`MAX_SCANS`].
     fn of_jpeg(bytes: &[u8]) -> Option<Self> {
         let options = DecoderOptions::new_safe().jpeg_set_max_scans(MAX_SCANS);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
@@ -102,6 +105,8 @@ impl Picture {
         Some(Self { width, height, channels, pixels })
     }
 
+    /// Decodes a PNG, each channel as a byte; `None` if it is damaged, has more than [`MAX_PIXELS`], or takes more than
+    /// [`MAX_PNG_BYTES`].
     fn of_png(bytes: &[u8]) -> Option<Self> {
         let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MAX_PNG_BYTES });
         decoder.set_transformations(png::Transformations::normalize_to_color8());
@@ -116,7 +121,8 @@ impl Picture {
         Some(Self { width, height, channels: info.color_type.samples(), pixels })
     }
 
-    /// Its first frame.
+    /// Decodes the first frame of a GIF, with alpha; `None` if it is damaged, or its pixels take more than four times
+    /// [`MAX_PIXELS`] bytes.
     fn of_gif(bytes: &[u8]) -> Option<Self> {
         let mut options = gif::DecodeOptions::new();
         options.set_color_output(gif::ColorOutput::RGBA);
@@ -127,8 +133,9 @@ impl Picture {
         Some(Self { width, height, channels: 4, pixels: frame.buffer.to_vec() })
     }
 
-    /// The pixels of the thumbnail, three bytes each (red, green, blue): a picture that covers it is cut at two sides,
-    /// a smaller one stands on white.
+    /// Returns the pixels of the thumbnail, three bytes each (red, green, blue). A picture that is as wide and as high
+    /// as the thumbnail, or more, is scaled to cover it and cut at two sides; another one stands on white in the
+    /// middle, made smaller if it does not fit.
     fn scaled(&self) -> Vec<u8> {
         let Self { width, height, .. } = *self;
         let is_wider = height * WIDTH < width * HEIGHT;
@@ -160,7 +167,8 @@ impl Picture {
         out
     }
 
-    /// The mean colour of a rectangle, on white.
+    /// Returns the mean colour (red, green, blue) of a rectangle of the picture, in pixels; what is transparent shows
+    /// white.
     fn mean(&self, columns: std::ops::Range<usize>, rows: std::ops::Range<usize>) -> [u8; 3] {
         let count = columns.len() * rows.len();
         let mut sums = [0_usize; 3];
@@ -185,6 +193,7 @@ impl Picture {
     }
 }
 
+/// Whether a picture of this size has [`MAX_PIXELS`] at most.
 fn fits(width: usize, height: usize) -> bool {
     width.checked_mul(height).is_some_and(|pixels| pixels <= MAX_PIXELS)
 }

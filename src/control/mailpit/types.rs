@@ -53,6 +53,8 @@ impl Envelope {
 }
 
 impl MessageSummary {
+    /// Returns a message as lists show it, from its entry and its summary in the catalogue. A missing sender is one
+    /// without name and address; 404 if the message is gone, and 503 if it cannot be read.
     pub(super) fn of(catalogue: &Catalogue, entry: &Entry) -> Answer<Self> {
         let summary = catalogue.summary(entry)?;
         Ok(Self {

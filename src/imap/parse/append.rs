@@ -17,7 +17,8 @@ pub(super) fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Append(Append { mailbox, messages }))
 }
 
-/// Parses the arguments of `REPLACE` and `UID REPLACE`. The set must be a single number or `*`.
+/// Parses the arguments of `REPLACE`, and with `uid` of `UID REPLACE`: a set that must be a single number or `*`, a
+/// mailbox and a message.
 pub(super) fn replace(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     scanner.space()?;
     let set = scanner.set()?;

@@ -36,7 +36,8 @@ fn body(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(body)
 }
 
-/// Parses the arguments of a command that the owner answers; `verb` is in upper case.
+/// Parses the arguments of a command that the owner answers; `verb` is in upper case. An error if there is no such
+/// command.
 fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(match verb {
         "NOOP" | "CHECK" => Request::Noop,
@@ -66,7 +67,7 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
     })
 }
 
-/// Parses the command behind `UID`. RFC 9051 §6.4.9.
+/// Parses the command behind `UID`, with its arguments. RFC 9051 §6.4.9.
 fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     match scanner.word()?.as_str() {
@@ -78,7 +79,8 @@ fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     }
 }
 
-/// Parses the arguments of a command that may follow `UID`; `uid` is whether it does.
+/// Parses the arguments of a command that may follow `UID`; `uid` is whether it does. `CHANGEDSINCE` adds the item
+/// `MODSEQ`. An error if there is no such command.
 fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(match verb {
         "SEARCH" => Request::Search(search::search(scanner, uid)?),
@@ -113,6 +115,7 @@ fn messages(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<MessageSet> {
     Ok(MessageSet { set: scanner.set()?, uid })
 }
 
+/// Parses the arguments of `LOGIN`: the user name and the password, each an astring.
 fn login(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
     let user = scanner.text()?;
@@ -120,6 +123,8 @@ fn login(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Login { user, password: scanner.text()? })
 }
 
+/// Parses the arguments of `AUTHENTICATE`: the mechanism, which is returned in upper case, and optionally the initial
+/// response, still in base64.
 fn authenticate(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
     let mechanism = scanner.atom()?.to_ascii_uppercase();
@@ -127,6 +132,7 @@ fn authenticate(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Authenticate { mechanism, initial })
 }
 
+/// Parses the arguments of `ENABLE`: at least one capability; they are returned in upper case.
 fn enable(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     let mut names = Vec::new();
     while scanner.eat(" ") {
@@ -142,7 +148,8 @@ fn compress(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Compress)
 }
 
-/// Parses the argument of `ID`: at most 30 pairs, or `NIL` for none. RFC 2971 §3.1, §3.3.
+/// Parses the argument of `ID`: at most 30 pairs in parentheses, or `NIL` for none. A name that is `NIL` is empty.
+/// RFC 2971 §3.1, §3.3.
 fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
     let mut pairs = Vec::new();
@@ -158,7 +165,8 @@ fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Id(pairs))
 }
 
-/// Parses the arguments of `STORE`; its flags are a list in parentheses or not. RFC 9051 §9 (store, store-att-flags).
+/// Parses the arguments of `STORE`, whose set has UIDs if `uid` is set; its flags are a list in parentheses or not.
+/// RFC 9051 §9 (store, store-att-flags).
 fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     let set = messages(scanner, uid)?;
     scanner.space()?;
@@ -186,15 +194,16 @@ fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(Request::Store(Store { set, mode, silent, unchanged_since, flags }))
 }
 
-/// Flags in parentheses; may be empty.
+/// Parses flags in parentheses; there may be none.
 pub(super) fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {
     let mut flags = Flags::default();
     scanner.list(|scanner| flag(scanner, &mut flags))?;
     Ok(flags)
 }
 
-/// Parses one flag and adds it to `flags`. RFC 9051 §9 (flag). Only the server sets `\Recent` (RFC 3501 §2.3.2); it is
-/// ignored, because some clients copy it back.
+/// Parses one flag and adds it to `flags`; an error for other system flags, and for more than `MAX_KEYWORDS`.
+/// `\Recent`, which only the server sets (RFC 3501 §2.3.2), is ignored, because some clients copy it back. RFC 9051
+/// §9 (flag).
 fn flag(scanner: &mut Scanner<'_>, flags: &mut Flags) -> Parsed<()> {
     if scanner.eat("\\") {
         let name = format!("\\{}", scanner.atom()?);

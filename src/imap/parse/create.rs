@@ -7,6 +7,8 @@ use crate::imap::command::Request;
 /// Most special uses in one command.
 const MAX_USES: usize = 20;
 
+/// Parses the arguments of `CREATE`: a mailbox, and its special uses if `(USE (...))` follows, at most `MAX_USES`, each
+/// with its backslash and as the client wrote it.
 pub(super) fn create(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let (mailbox, mut uses) = (scanner.mailbox()?, Vec::new());

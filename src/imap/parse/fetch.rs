@@ -9,7 +9,8 @@ const MAX_ITEMS: usize = 100;
 /// Most header fields of one section.
 const MAX_FIELDS: usize = 500;
 
-/// Parses the items of `FETCH`, with macros expanded; `UID` is added for `UID FETCH`.
+/// Parses the items of `FETCH` with the space before them: one, several in parentheses, or a macro, which is expanded.
+/// For `UID FETCH`, `UID` is put first if it is missing.
 pub(super) fn items(scanner: &mut Scanner<'_>, is_uid_fetch: bool) -> Parsed<Vec<Item>> {
     scanner.space()?;
     let mut items = if scanner.eat("(") {
@@ -59,6 +60,8 @@ fn macro_items(scanner: &mut Scanner<'_>) -> Option<Vec<Item>> {
     Some([&fast, more].concat())
 }
 
+/// Parses one item, with its section and range; an error if it is unknown. The items `RFC822`, `RFC822.HEADER` and
+/// `RFC822.TEXT` are sections that keep their name.
 fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
     let rfc822 = |name, text, peek| Item::Body { section: Section { part: vec![], text }, peek, partial: None, name };
     Ok(match scanner.word()?.as_str() {
@@ -93,11 +96,13 @@ fn preview(scanner: &mut Scanner<'_>) -> Item {
     Item::Preview
 }
 
+/// Parses the rest of `BODY[...]`, or with `peek` of `BODY.PEEK[...]`: a section, and optionally a range.
 fn body(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
     let section = section(scanner)?;
     Ok(Item::Body { section, peek, partial: partial(scanner)?, name: BodyName::Body })
 }
 
+/// Parses the rest of `BINARY[...]`, or with `peek` of `BINARY.PEEK[...]`: part numbers, and optionally a range.
 fn binary(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
     let part = binary_part(scanner)?;
     Ok(Item::Binary { part, peek, partial: partial(scanner)? })
@@ -125,8 +130,8 @@ fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     Ok(Section { part, text })
 }
 
-/// Parses part numbers such as `1.2.3`, or none. Reads the dot before a word such as `MIME`; one before `]` is an
-/// error.
+/// Parses part numbers such as `1.2.3`, or none, at most `MAX_PART_DEPTH`. Takes the dot before a word such as `MIME`;
+/// one before `]` is an error.
 fn part_numbers(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     let mut part = Vec::new();
     while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -150,7 +155,8 @@ fn part_numbers(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
 /// Most part numbers of one section; no parsed message nests deeper.
 const MAX_PART_DEPTH: usize = 200;
 
-/// The word of a section behind its part numbers, which `MIME` needs.
+/// Parses the word of a section behind its part numbers, which `MIME` needs, and the names of fields; an error if it is
+/// unknown.
 fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> {
     Ok(match scanner.word()?.as_str() {
         "HEADER" => SectionText::Header,
@@ -162,6 +168,8 @@ fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> 
     })
 }
 
+/// Parses the names of fields with the space before them, at least one and at most `MAX_FIELDS`; `not` is set for
+/// `HEADER.FIELDS.NOT`.
 fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     scanner.space()?;
     let mut names = Vec::new();
@@ -172,7 +180,8 @@ fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     if names.is_empty() { bad("A field name is missing") } else { Ok(SectionText::HeaderFields { not, names }) }
 }
 
-/// The offset and the length in `<offset.length>`; `None` if there is no `<`. RFC 9051 §9 (partial).
+/// Parses the offset and the length, which is not 0, in `<offset.length>`; `None` if there is no `<`. RFC 9051 §9
+/// (partial).
 fn partial(scanner: &mut Scanner<'_>) -> Parsed<Option<(u32, u32)>> {
     if !scanner.eat("<") {
         return Ok(None);

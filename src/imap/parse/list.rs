@@ -7,6 +7,8 @@ use crate::imap::command::{List, ListReturn, Request, StatusItem};
 /// Most bytes of all patterns of one `LIST` together, as each is matched against each name.
 const MAX_PATTERN_BYTES: usize = 2_000;
 
+/// Parses the arguments of `LIST`: selection options, a reference, one pattern or several in parentheses, and return
+/// options. Without those, `returns` is empty for several patterns or selection options, else `None`.
 pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
     scanner.space()?;
     let mut list = List::default();
@@ -42,8 +44,8 @@ fn check(reference: &str, patterns: &[String]) -> Parsed<()> {
     if bytes + patterns.len() <= MAX_PATTERN_BYTES { Ok(()) } else { bad("The patterns are too long") }
 }
 
-/// Parses the selection options in parentheses into `list`. RFC 9051 §6.3.9.1; `REMOTE` is ignored, as there are no
-/// remote mailboxes.
+/// Parses the selection options in parentheses into `list`; an error if one is unknown, or `RECURSIVEMATCH` is without
+/// `SUBSCRIBED`. `REMOTE` is ignored, as there are no remote mailboxes. RFC 9051 §6.3.9.1.
 fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
     scanner.list(|scanner| {
         match scanner.word()?.as_str() {
@@ -78,6 +80,7 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<ListReturn> {
     Ok(returns)
 }
 
+/// Parses the arguments of `LSUB`: a reference and a pattern.
 pub(super) fn lsub(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let reference = scanner.mailbox()?;
@@ -87,7 +90,7 @@ pub(super) fn lsub(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Lsub { reference, pattern })
 }
 
-/// Parses the items of `STATUS` with the space before them: at least one, without duplicates.
+/// Parses the items of `STATUS` with the space before them: at least one; duplicates are dropped.
 pub(super) fn status(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
     scanner.space()?;
     let mut items = Vec::new();

@@ -62,7 +62,8 @@ fn options(scanner: &mut Scanner<'_>, get: &mut GetMetadata) -> Parsed<()> {
     }
 }
 
-/// Parses the arguments of `SETMETADATA`: a mailbox, and at least one entry with its value.
+/// Parses the arguments of `SETMETADATA`: a mailbox, and in parentheses at least one entry, and at most `MAX_ENTRIES`,
+/// each with its value, `NIL` for none.
 pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let mailbox = scanner.mailbox()?;

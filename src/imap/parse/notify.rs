@@ -16,7 +16,8 @@ pub(super) fn notify(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     }
 }
 
-/// Parses the rest of `NOTIFY SET`: one group of events or more.
+/// Parses the rest of `NOTIFY SET`: optionally `STATUS`, and one group of events or more. An unknown event is an error
+/// of its own kind, reported only if all else is valid.
 fn set(scanner: &mut Scanner<'_>) -> Parsed<Notify> {
     let mut notify = Notify { status: scanner.eat(" STATUS"), ..Notify::default() };
     let (mut has_selected, mut has_unknown) = (false, false);
@@ -92,7 +93,8 @@ struct Listed {
 }
 
 impl Listed {
-    /// Parses `NONE` or events in parentheses; an error if one of them lacks another that it needs.
+    /// Parses `NONE` or events in parentheses; an error if there are none, or one of them lacks another that it needs:
+    /// `MessageNew` and `MessageExpunge` need each other, flags and annotations need both.
     fn read(scanner: &mut Scanner<'_>) -> Parsed<Self> {
         let mut listed = Self::default();
         if scanner.eat("NONE") {
@@ -141,8 +143,8 @@ impl Listed {
         Ok(())
     }
 
-    /// The events for `SELECTED`, or for `SELECTED-DELAYED` if `delayed` is set; `None` for `NONE`. RFC 5465 §6.1: only
-    /// message events are allowed with this selector.
+    /// Returns the events for `SELECTED`, or for `SELECTED-DELAYED` if `delayed` is set; `None` without events of
+    /// messages. An error if there are other events than these and flags. RFC 5465 §6.1.
     fn of_selected(self, delayed: bool) -> Parsed<Option<SelectedEvents>> {
         let Events { messages, flags, .. } = self.events;
         if (Events { messages, flags, ..Events::NONE }) != self.events {

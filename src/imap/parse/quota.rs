@@ -11,6 +11,7 @@ pub(super) fn of(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Quota(QuotaRequest::Of(scanner.text()?)))
 }
 
+/// Parses the argument of GETQUOTAROOT: a mailbox.
 pub(super) fn roots(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     Ok(Request::Quota(QuotaRequest::Roots(scanner.mailbox()?)))

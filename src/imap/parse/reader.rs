@@ -113,7 +113,7 @@ impl Reader {
     }
 
     /// Appends received bytes to the input. If they belong to a literal for which there is no memory, the command is
-    /// refused.
+    /// refused, and its literals are dropped.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         if let Stage::Literal { bytes: expected } = self.stage {
             let (others, declared) = (self.held_bytes(), expected + MAX_CHUNK_BYTES);
@@ -124,7 +124,8 @@ impl Reader {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Discards all input: bytes received before the TLS handshake must not count after it. RFC 9051 §6.2.1.
+    /// Discards all input, and the command that was begun: bytes received before the TLS handshake must not count after
+    /// it. RFC 9051 §6.2.1.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.uploads.clone());
     }
@@ -135,8 +136,8 @@ impl Reader {
         std::mem::take(&mut self.input)
     }
 
-    /// Takes one line without its line end, as in `AUTHENTICATE` and `IDLE`; `Ok(None)` if it is incomplete. `Err` when
-    /// it is too long.
+    /// Takes one line without its line end, as in `AUTHENTICATE` and `IDLE`; `Ok(None)` if it is incomplete, `Err` if
+    /// it is longer than `max_line_bytes`, line end included.
     pub(crate) fn line(&mut self, max_line_bytes: usize) -> Result<Option<Bytes>, Refusal> {
         match self.split_line() {
             None if self.input.len() <= max_line_bytes => Ok(None),
@@ -175,8 +176,8 @@ impl Reader {
         }
     }
 
-    /// Reads one line of a command and begins the literal that it announces. `None` if the next stage can be read, as
-    /// for the other stages.
+    /// Reads one line of a command and begins the literal that it announces; a line or literal beyond the limits
+    /// refuses the command. `None` if the next stage can be read, as for the other stages.
     fn read_line(&mut self, limits: &Limits) -> Option<ReadResult> {
         if self.command.text.is_empty() && is_http_request(&self.input) {
             return Some(ReadResult::Http);
@@ -205,20 +206,21 @@ impl Reader {
         literal.needs_prompt.then_some(ReadResult::Prompt)
     }
 
-    /// Keeps the beginning of a line that is too long, for its tag.
+    /// Copies the first bytes of the input, a line that is too long, to the command, for its tag; they stay in the
+    /// input.
     fn keep_beginning(&mut self, bytes: usize) {
         let kept = bytes.min(self.input.len());
         self.command.text.extend_from_slice(&self.input[..kept]);
     }
 
-    /// Continues a refused command at this stage; the first reason for which it was refused is kept.
+    /// Continues a refused command at this stage; only the first reason for which it was refused is kept.
     fn refuse(&mut self, refusal: Refusal, stage: Stage) {
         self.refused.get_or_insert(refusal);
         self.stage = stage;
     }
 
-    /// Skips the literal, if the client sends it without waiting. A refused command ends where the client waits for
-    /// `+`, or at its last line end.
+    /// Skips the literal of a refused command, if the client sends it without waiting. Else the command ends here: at
+    /// its last line end, or where the client waits for `+`.
     fn skip_announced(&mut self, literal: Option<Announced>) -> Option<ReadResult> {
         match literal {
             Some(Announced { bytes, needs_prompt: false }) => {
@@ -248,7 +250,8 @@ impl Reader {
         self.command.literals.iter().map(Bytes::len).sum()
     }
 
-    /// Takes a literal of this size out of the input, as soon as it is complete.
+    /// Takes a literal of this size out of the input, as soon as it is complete; more bytes are needed before. `None`
+    /// if the next stage can be read; without memory for it, the command is refused.
     fn read_literal(&mut self, bytes: usize) -> Option<ReadResult> {
         let held = self.held_bytes() + self.input.len().min(bytes);
         if !self.command.share.grow_to(held) {
@@ -266,12 +269,15 @@ impl Reader {
         None
     }
 
-    /// There is no memory for a literal of so many bytes: the command is skipped, and its literals are dropped.
+    /// Refuses the command, because there is no memory for its literal of size `bytes`: that is skipped, with what has
+    /// arrived of it, and the literals before it are dropped.
     fn refuse_for_room(&mut self, bytes: usize) {
         self.refuse(Refusal::NoRoom, Stage::SkipLiteral { bytes: bytes as u64 });
         (self.command.literals, self.command.share) = (Vec::new(), UploadShare::default());
     }
 
+    /// Skips a line of a refused command, and goes on with the literal that it announces; more bytes are needed before
+    /// it is complete.
     fn skip_line(&mut self) -> Option<ReadResult> {
         let Some(line) = self.split_line() else {
             // Keeps the end of the line, which may announce a literal.
@@ -283,6 +289,7 @@ impl Reader {
         self.skip_announced(announced(&line))
     }
 
+    /// Skips these many bytes of a literal, as far as they have arrived, and then the line behind it.
     fn skip_literal(&mut self, bytes: u64) -> Option<ReadResult> {
         let skipped = bytes.min(self.input.len() as u64);
         self.input.advance(skipped as usize);
@@ -293,7 +300,7 @@ impl Reader {
         if skipped == bytes { None } else { Some(ReadResult::More) }
     }
 
-    /// Ends the command, also a refused one, and begins the next one.
+    /// Ends the command, and returns it, or how it was refused; begins the next one.
     fn finish(&mut self) -> ReadResult {
         self.stage = Stage::Line;
         let next = RawCommand { share: self.uploads.share(), ..RawCommand::default() };
@@ -322,6 +329,7 @@ fn announced(line: &[u8]) -> Option<Announced> {
     Some(Announced { bytes, needs_prompt })
 }
 
+/// Returns the line without its CR LF or LF, if it has one.
 fn without_end(mut line: Bytes) -> Bytes {
     let end = line.strip_suffix(b"\n").map_or(line.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
     line.truncate(end);

@@ -19,16 +19,18 @@ pub(super) struct Scanner<'a> {
     utf8: bool,
 }
 
+/// Returns whether the byte may be in an astring without quotes: that of an atom, or `]`. RFC 9051 §9 (astring).
 fn is_astring(byte: u8) -> bool {
     is_atom_char(byte) || byte == b']'
 }
 
-/// RFC 9051 §9 (tag): an astring without "+".
+/// Returns whether the byte may be in a tag: that of an astring, without `+`. RFC 9051 §9 (tag).
 fn is_tag(byte: u8) -> bool {
     is_astring(byte) && byte != b'+'
 }
 
-/// RFC 3501 §9 (list-char), and also UTF-8, which some clients send.
+/// Returns whether the byte may be in a pattern without quotes: that of an astring, `%` or `*` (RFC 3501 §9,
+/// list-char), and also that of UTF-8, which some clients send.
 fn is_pattern(byte: u8) -> bool {
     is_astring(byte) || matches!(byte, b'%' | b'*') || !byte.is_ascii()
 }
@@ -46,6 +48,7 @@ impl<'a> Scanner<'a> {
         self.utf8
     }
 
+    /// Returns the next byte without taking it; `None` at the end.
     pub(super) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
@@ -64,15 +67,17 @@ impl<'a> Scanner<'a> {
         if self.eat(text) { Ok(()) } else { bad(why) }
     }
 
+    /// Skips one space; an error if there is none.
     pub(super) fn space(&mut self) -> Parsed<()> {
         self.expect(" ", "A space is missing")
     }
 
+    /// Checks that the command ends here; an error if not.
     pub(super) fn end(&self) -> Parsed<()> {
         if self.rest.is_empty() { Ok(()) } else { bad("Unexpected text at the end of the command") }
     }
 
-    /// Takes the longest run of bytes of this kind. The error is `why` if there is none, or if it is not UTF-8.
+    /// Takes the longest run of bytes of this kind. The error is `why` if it is empty, or not UTF-8.
     fn take_while(&mut self, kind: fn(u8) -> bool, why: &'static str) -> Parsed<&'a str> {
         let end = self.rest.iter().position(|byte| !kind(*byte)).unwrap_or(self.rest.len());
         let (take_while, rest) = self.rest.split_at(end);
@@ -83,31 +88,36 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Takes the tag; an error if there is none.
     pub(super) fn tag(&mut self) -> Parsed<&'a str> {
         self.take_while(is_tag, "A command begins with a tag")
     }
 
+    /// Takes an atom of at least one character, as the client wrote it.
     pub(super) fn atom(&mut self) -> Parsed<&'a str> {
         self.take_while(is_atom_char, "An atom is missing")
     }
 
-    /// Letters, digits, `.` and `-`, as in the names of commands, items and options; returned in upper case.
+    /// Takes letters, digits, `.` and `-`, as in the names of commands, items and options, and returns them in upper
+    /// case; an error if there are none.
     pub(super) fn word(&mut self) -> Parsed<String> {
         let kind = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
         Ok(self.take_while(kind, "A word is missing")?.to_ascii_uppercase())
     }
 
-    /// RFC 9051 §9 (at most number64).
+    /// Takes a decimal number of at most 63 bits; an error if there is none, or it is larger. RFC 9051 §9 (number64).
     pub(super) fn number(&mut self) -> Parsed<u64> {
         let digits = self.take_while(|byte| byte.is_ascii_digit(), "A number is missing")?;
         let number = digits.parse().ok().filter(|number| *number <= i64::MAX as u64);
         number.ok_or(ParseError::Syntax("The number is too large"))
     }
 
+    /// Takes a decimal number of at most 32 bits; an error if there is none, or it is larger.
     pub(super) fn number32(&mut self) -> Parsed<u32> {
         u32::try_from(self.number()?).or(bad("The number is too large"))
     }
 
+    /// Takes a decimal number of at most 32 bits; an error also for 0.
     pub(super) fn nonzero(&mut self) -> Parsed<NonZeroU32> {
         NonZeroU32::new(self.number32()?).ok_or(ParseError::Syntax("The number must not be 0"))
     }
@@ -142,14 +152,15 @@ impl<'a> Scanner<'a> {
         bad("A closing quote is missing")
     }
 
-    /// A literal; it cannot hold NUL. RFC 9051 §4.3, §9 (CHAR8).
+    /// Takes a literal, `{n}` included; an error if it holds NUL. RFC 9051 §4.3, §9 (CHAR8).
     pub(super) fn literal(&mut self) -> Parsed<Bytes> {
         let literal = self.literal8()?;
         let has_nul = beside_others(literal.len(), || memchr::memchr(0, &literal).is_some());
         if has_nul { bad("NUL is only allowed in a literal8") } else { Ok(literal) }
     }
 
-    /// A literal of any bytes, behind the `~` that the caller has read; its bytes were already read. RFC 9051 §4.3, §9.
+    /// Takes a literal of any bytes, `{n}` included, from those that were read with the command; the caller has read
+    /// the `~`. An error if the size is not that of the next literal. RFC 9051 §4.3, §9.
     pub(super) fn literal8(&mut self) -> Parsed<Bytes> {
         self.expect("{", "A literal is missing")?;
         let bytes = self.number()?;
@@ -172,7 +183,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An astring in UTF-8 without NUL.
+    /// Takes an astring in UTF-8; an error for other bytes, and for NUL.
     pub(super) fn text(&mut self) -> Parsed<String> {
         utf8(self.astring()?)
     }
@@ -189,7 +200,8 @@ impl<'a> Scanner<'a> {
         self.decode_name(name)
     }
 
-    /// A mailbox name with wildcards, decoded like [`Scanner::mailbox`]. RFC 9051 §9 (list-mailbox).
+    /// Takes a mailbox name with wildcards, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is not modified
+    /// UTF-7 is [`NO_NAME`], which matches no mailbox. RFC 9051 §9 (list-mailbox).
     pub(super) fn pattern(&mut self) -> Parsed<String> {
         let name = match self.peek() {
             Some(b'"' | b'{') => utf8(self.string()?)?,
@@ -210,7 +222,7 @@ impl<'a> Scanner<'a> {
         Ok(utf7_decode(&name).unwrap_or_else(|| NO_NAME.to_owned()))
     }
 
-    /// A set of numbers as written, `*` included. RFC 9051 §9 (sequence-set); `$` is RFC 5182 §2.1.
+    /// Takes a set of numbers as written, `*` included, or `$` alone. RFC 9051 §9 (sequence-set), RFC 5182 §2.1.
     pub(super) fn set(&mut self) -> Parsed<SequenceSet> {
         if self.eat("$") {
             return Ok(SequenceSet::Saved);
@@ -226,11 +238,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Takes a number of a set; `None` is `*`, and 0 is an error.
     fn set_number(&mut self) -> Parsed<Number> {
         if self.eat("*") { Ok(None) } else { self.nonzero().map(Some) }
     }
 
-    /// RFC 9394 §4 (partial-range): both bounds from the beginning, or both from the end.
+    /// Takes a range like `1:9` or `-1:-9`: both bounds from the beginning, or both from the end, and neither 0.
+    /// RFC 9394 §4 (partial-range).
     pub(super) fn window(&mut self) -> Parsed<Window> {
         let from_end = self.eat("-");
         let from = self.nonzero()?;
@@ -238,7 +252,7 @@ impl<'a> Scanner<'a> {
         Ok(Window { from_end, bounds: (from, self.nonzero()?) })
     }
 
-    /// Items in parentheses, separated by single spaces; may be empty.
+    /// Takes items in parentheses, separated by single spaces, each by a call of `item`; there may be none.
     pub(super) fn list(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
         self.expect("(", "A list in parentheses is missing")?;
         if self.eat(")") {

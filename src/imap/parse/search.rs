@@ -14,7 +14,8 @@ const MAX_KEYS: usize = 2_000;
 /// Most criteria of one `SORT`; there are seven keys.
 const MAX_CRITERIA: usize = 20;
 
-/// Parses the arguments of `SEARCH`: return options, a charset, which is optional here, and keys.
+/// Parses the arguments of `SEARCH`, and with `uid` of `UID SEARCH`: return options and a charset, which are optional,
+/// and keys.
 pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
     let mut reply = None;
@@ -32,7 +33,8 @@ pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     Ok(Search { uid, returns: reply, names_charset, key })
 }
 
-/// RFC 5256 §3 (SORT).
+/// Parses the arguments of `SORT`, and with `uid` of `UID SORT`: criteria in parentheses, at least one and at most
+/// `MAX_CRITERIA`, a charset and keys. RFC 5256 §3 (SORT).
 pub(super) fn sort(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Sort> {
     scanner.space()?;
     let mut criteria = Vec::new();
@@ -46,6 +48,7 @@ pub(super) fn sort(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Sort> {
     Ok(Sort { criteria, search: in_charset(scanner, uid)? })
 }
 
+/// Parses a sort key, in any case, with `REVERSE` before it or not; an error if it is unknown.
 fn criterion(scanner: &mut Scanner<'_>) -> Parsed<Criterion> {
     let reverse = scanner.eat("REVERSE ");
     let by = match scanner.word()?.as_str() {
@@ -61,7 +64,8 @@ fn criterion(scanner: &mut Scanner<'_>) -> Parsed<Criterion> {
     Ok(Criterion { reverse, by })
 }
 
-/// RFC 5256 §3 (THREAD).
+/// Parses the arguments of `THREAD`, and with `uid` of `UID THREAD`: an algorithm, a charset and keys; an error if the
+/// algorithm is unknown. RFC 5256 §3 (THREAD).
 pub(super) fn thread(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Thread> {
     scanner.space()?;
     let by = match scanner.word()?.as_str() {
@@ -72,7 +76,7 @@ pub(super) fn thread(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Thread> {
     Ok(Thread { by, search: in_charset(scanner, uid)? })
 }
 
-/// The charset, which is mandatory in `SORT` and `THREAD`, and the keys.
+/// Parses the charset, which is mandatory in `SORT` and `THREAD`, and the keys, with the space before them.
 fn in_charset(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
     charset(&scanner.text()?, false)?;
@@ -89,7 +93,8 @@ fn charset(name: &str, saves: bool) -> Parsed<()> {
     if known { Ok(()) } else { Err(ParseError::Charset { saves }) }
 }
 
-/// Parses return options in parentheses.
+/// Parses return options in parentheses; none count as `ALL`. An error if one is unknown, or `PARTIAL` is there twice
+/// or with `ALL`.
 fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
     let mut returns = SearchReturn::default();
     scanner.list(|scanner| {
@@ -131,7 +136,8 @@ fn keys(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key
     Ok(if keys.len() == 1 { keys.remove(0) } else { Key::And(keys) })
 }
 
-/// One key, or several in parentheses; `depth` and `left` as for `keys`.
+/// Parses one key, or several in parentheses. At most `depth` levels are nested; `left` counts down the keys that the
+/// command may still have. An error if either is used up.
 fn key(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
     if depth == 0 || *left == 0 {
         return bad("The search is too large");
@@ -163,6 +169,7 @@ fn key(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key>
     }
 }
 
+/// Returns the negated key.
 fn not(key: Key) -> Key {
     Key::Not(key.into())
 }
@@ -224,7 +231,7 @@ fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
     })
 }
 
-/// RFC 9051 §9 (date): with or without quotes.
+/// Parses a date like `1-Feb-1994`, with or without quotes. RFC 9051 §9 (date).
 fn date(scanner: &mut Scanner<'_>) -> Parsed<Date> {
     parse_date(&scanner.text()?).ok_or(ParseError::Syntax("A date like 1-Feb-1994 is missing"))
 }

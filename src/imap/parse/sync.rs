@@ -6,7 +6,8 @@ use crate::imap::command::Request;
 use crate::imap::sync::{ChangedSince, Resync};
 use crate::imap::value::{SequenceSet, Window};
 
-/// `SELECT` and `EXAMINE`. RFC 7162 §3.1.8, §3.2.5.
+/// Parses the arguments of `SELECT`, or with `read_only` of `EXAMINE`: a mailbox, and optionally `CONDSTORE` and
+/// `QRESYNC` in parentheses. RFC 7162 §3.1.8, §3.2.5.
 pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Request> {
     scanner.space()?;
     let mailbox = scanner.mailbox()?;
@@ -24,8 +25,8 @@ pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Reque
     Ok(Request::Select { mailbox, read_only, condstore, resync })
 }
 
-/// `(uidvalidity modseq qresync-uids (numbers uids))`. The last pair would help the server to find expunged messages;
-/// it is not needed here.
+/// Parses the value of `QRESYNC`: `(uidvalidity modseq known-uids (numbers uids))`, the last two optional. The pair
+/// would help the server to find expunged messages; it is not needed here, and dropped.
 fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
     scanner.space()?;
     scanner.expect("(", "A list in parentheses is missing")?;
@@ -52,7 +53,7 @@ fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
     Ok(Resync { uidvalidity, modseq, known })
 }
 
-/// A set of numbers, without `*` and `$`. RFC 7162 §7 (known-uids, known-sequence-set).
+/// Parses a set of numbers; an error if it has `*` or `$`. RFC 7162 §7 (known-uids, known-sequence-set).
 fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
     let set = scanner.set()?;
     let is_plain = match &set {
@@ -62,8 +63,9 @@ fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
     if is_plain { Ok(set) } else { bad("The set must contain only numbers") }
 }
 
-/// The modifiers after the items of `FETCH`, if any: `CHANGEDSINCE` with `VANISHED`, which only `UID FETCH` has, and
-/// `PARTIAL`. RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
+/// Parses the modifiers after the items of `FETCH`, if any: `CHANGEDSINCE` with `VANISHED`, and `PARTIAL`. `VANISHED`
+/// without `CHANGEDSINCE`, or without `uid`, which is set for `UID FETCH`, is an error. RFC 7162 §3.1.4.1, §3.2.6;
+/// RFC 9394 §3.3.
 pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(Option<ChangedSince>, Option<Window>)> {
     let (mut since, mut vanished, mut page) = (None, false, None);
     if !scanner.eat(" ") {
@@ -112,8 +114,8 @@ pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> 
     if since.is_some() { Ok(since) } else { bad("UNCHANGEDSINCE is missing") }
 }
 
-/// The argument of the key `MODSEQ`. Modification sequences are per message, so the entry name and type are ignored.
-/// RFC 7162 §3.1.5.
+/// Parses the argument of the key `MODSEQ`, and returns its number, which may be 0. Modification sequences are per
+/// message, so the entry name and type before it are checked and ignored. RFC 7162 §3.1.5.
 pub(super) fn search_modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     if scanner.peek() == Some(b'"') {
         let entry = scanner.text()?;
@@ -129,7 +131,7 @@ pub(super) fn search_modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     scanner.number()
 }
 
-/// RFC 7162 §7 (mod-sequence-value): never 0.
+/// Parses a modification sequence; an error for 0. RFC 7162 §7 (mod-sequence-value).
 fn modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     match scanner.number()? {
         0 => bad("The number must not be 0"),

@@ -70,7 +70,8 @@ impl KnownFacts<'_> {
     }
 }
 
-/// Whether the message matches the key. `None` if the facts do not decide that and `text` is needed.
+/// Returns whether the message matches the key; `None` if the facts do not decide that and `text` is needed, which is
+/// never so with a text. A message without a valid Date field was sent on the day of its internal date.
 pub fn evaluate(key: &Key, facts: &MessageFacts<'_>, text: Option<&Text<'_>>) -> Option<bool> {
     match key {
         Key::All => Some(true),
@@ -121,7 +122,8 @@ pub fn evaluate(key: &Key, facts: &MessageFacts<'_>, text: Option<&Text<'_>>) ->
     }
 }
 
-/// `false` as soon as one key does not match, even if others are undecided.
+/// Returns whether the message matches all keys: `false` as soon as one does not match, even if others are undecided,
+/// and `None` if one is undecided and none fails.
 fn evaluate_all(keys: &[Key], facts: &MessageFacts<'_>, text: Option<&Text<'_>>) -> Option<bool> {
     let mut all = Some(true);
     for key in keys {

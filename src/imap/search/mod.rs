@@ -98,7 +98,8 @@ pub enum Key {
 }
 
 impl Key {
-    /// Whether it contains MODSEQ, so that the reply includes the highest one. RFC 7162 §3.1.5.
+    /// Returns whether it contains a key `MODSEQ` at any depth, so that the reply includes the highest one. RFC 7162
+    /// §3.1.5.
     pub fn uses_modseq(&self) -> bool {
         match self {
             Self::And(keys) => keys.iter().any(Self::uses_modseq),

@@ -73,11 +73,13 @@ impl<'a> Text<'a> {
         self.date().map(|date| date.day)
     }
 
+    /// Parses the first Date field; `None` if it is missing or invalid.
     fn date(&self) -> Option<SentDate> {
         SentDate::parse(self.structure.envelope.date.as_deref()?)
     }
 
-    /// Whether a header field of this name, a trace line included, contains the words, in any case.
+    /// Returns whether a header field of this name, a trace line included, contains the words, in any case; for empty
+    /// words, whether there is such a field.
     pub(super) fn header_contains(&self, name: &str, words: &str) -> bool {
         let words = fold(words);
         self.fields().filter(|field| field.is(name)).any(|field| searched(&field).contains(&words))
@@ -94,22 +96,26 @@ impl<'a> Text<'a> {
         self.fields().any(|field| line(&field).contains(&folded)) || self.body().contains(&folded)
     }
 
-    /// Names and values of all header fields as they are searched, see [`searched`].
+    /// Visits names and values of all header fields, trace lines included; the values are decoded and case-folded, and
+    /// those of address fields followed by the addresses that are not literally in them, with [`VALUE_END`] before
+    /// each.
     pub(crate) fn each_searched_field(&self, mut visit: impl FnMut(&[u8], &str)) {
         self.fields().for_each(|field| visit(field.name, &searched(&field)));
     }
 
-    /// Names and values of all header fields, the values decoded and case-folded.
+    /// Visits names and values of all header fields, trace lines included, the values decoded and case-folded.
     pub(crate) fn each_field(&self, mut visit: impl FnMut(&[u8], &str)) {
         self.fields().for_each(|field| visit(field.name, &decoded(&field)));
     }
 
-    /// Names and values of all header fields, the values as they are in the message, with their folding.
+    /// Visits names and values of all header fields, trace lines included, the values as they are in the message, with
+    /// their folding; bytes that are not UTF-8 become U+FFFD.
     pub(crate) fn each_raw_field(&self, mut visit: impl FnMut(&[u8], &str)) {
         self.fields().for_each(|field| visit(field.name, &String::from_utf8_lossy(field.value)));
     }
 
-    /// All text that [`Text::contains`] searches, piece by piece.
+    /// Visits all text that [`Text::contains`] searches, piece by piece: each header field as `name: value`, then the
+    /// body.
     pub(super) fn for_each_text(&self, mut visit: impl FnMut(&str)) {
         self.fields().for_each(|field| visit(&line(&field)));
         visit(self.body());
@@ -141,7 +147,8 @@ impl<'a> Text<'a> {
         fields(&self.message.trace).chain(fields(header))
     }
 
-    /// All text parts and the headers of attached messages, decoded and case-folded.
+    /// Returns all text parts and the values of the headers of attached messages, decoded and case-folded, each
+    /// followed by a line end; decoded by the first call, and kept.
     fn body(&self) -> &str {
         self.body.get_or_init(|| {
             let mut text = String::new();
@@ -181,7 +188,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The part with its body cut to what a preview needs.
+/// Returns the part with its body cut to its first `PREVIEW_BYTES`, still encoded.
 fn beginning(part: &Part) -> Part {
     let mut part = part.clone();
     part.body.end = part.body.end.min(part.body.start + PREVIEW_BYTES);
@@ -197,7 +204,8 @@ fn first_text(part: &Part) -> Option<&Part> {
     }
 }
 
-/// A field as searched by TEXT: `name: value`, both case-folded, the value decoded.
+/// Returns a field as TEXT searches it: `name: value`, both case-folded, the value decoded, and that of an address
+/// field followed by the addresses that are not literally in it, with [`VALUE_END`] before each.
 fn line(field: &Field<'_>) -> String {
     format!("{}: {}", fold(&String::from_utf8_lossy(field.name)), searched(field))
 }
@@ -301,7 +309,7 @@ fn repair_escapes(text: &[u8]) -> Vec<u8> {
     repaired
 }
 
-/// Decodes bytes of this charset. If it is missing or unknown, they are UTF-8, with U+FFFD for invalid ones.
+/// Decodes bytes of this charset. If it is missing, empty or unknown, they are UTF-8, with U+FFFD for invalid ones.
 fn in_charset(charset: Option<&str>, bytes: &[u8]) -> String {
     let charset = charset.filter(|name| !name.is_empty());
     // The decoder works character by character, so ASCII bypasses it.

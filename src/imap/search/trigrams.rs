@@ -18,7 +18,8 @@ const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 pub struct TrigramFilter(Vec<u8>);
 
 impl TrigramFilter {
-    /// Computes the filter of a text; it is empty if more than `MAX_TEXT_BYTES` would have to be decoded.
+    /// Computes the filter of all text that `TEXT` searches; it is empty if more than `MAX_TEXT_BYTES` would have to be
+    /// decoded.
     pub fn of(text: &Text<'_>) -> Self {
         if MAX_TEXT_BYTES < text.raw_len() {
             return Self::default();
@@ -60,7 +61,8 @@ impl TrigramQuery {
         !self.trigrams.is_empty()
     }
 
-    /// Whether a message with this filter, see [`TrigramFilter::bytes`], may contain the text.
+    /// Returns whether a message with this filter, as in [`TrigramFilter::bytes`], may contain the text, its trace
+    /// lines aside; always `true` for an empty filter, and for a text without a trigram.
     pub fn may_be_in(&self, filter: &[u8]) -> bool {
         filter.is_empty()
             || self.trigrams.iter().all(|run| {
@@ -69,7 +71,8 @@ impl TrigramQuery {
             })
     }
 
-    /// Whether the trace lines of a message with this [`trace_text`] may contain the text; no filter covers them.
+    /// Returns whether trace lines may contain the text; `trace` is their form by [`trace_text`], in lower case without
+    /// whitespace. No filter covers them.
     pub fn may_be_in_trace(&self, trace: &[u8]) -> bool {
         memmem::find(trace, &self.without_whitespace).is_some()
     }
@@ -91,7 +94,7 @@ fn trigrams(text: &str) -> impl Iterator<Item = u32> + '_ {
     text.as_bytes().windows(3).map(|run| u32::from_be_bytes([0, run[0], run[1], run[2]]))
 }
 
-/// The bit for a trigram in a filter of this many bytes.
+/// Returns the index of the bit for a trigram in a filter of this many bytes, which is a power of two.
 fn bit(run: u32, bytes: usize) -> usize {
     // After multiplication by the golden ratio, the high bits depend on all bits of the trigram (Knuth).
     let spread = run.wrapping_mul(0x9E37_79B1) >> 8;

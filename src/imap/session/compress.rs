@@ -59,11 +59,13 @@ impl Compressed {
         }
     }
 
+    /// Adds received bytes, which are inflated later.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// The next step of inflated input; `None` when all of it was inflated.
+    /// Inflates the next step of the input, at most `INFLATE_STEP_BYTES`; `None` when more input is needed. `Err` if
+    /// the input is invalid, or goes on behind the end of the stream.
     fn inflated(&mut self) -> Result<Option<Vec<u8>>, InflateError> {
         if self.pending.is_empty() && !self.full {
             return Ok(None);
@@ -82,7 +84,8 @@ impl Compressed {
         }
     }
 
-    /// The next bytes to send, compressed from `out`; `None` when all output was sent and flushed.
+    /// Returns the next bytes to send: the plain output first, then compressed output from `out`, of which at most
+    /// `MAX_COMPRESS_BYTES` are taken. `None` when all output was sent and flushed.
     pub(super) fn deflated(&mut self, out: &mut ResponseBuffer) -> Option<Bytes> {
         if let Some(plain) = self.plain.pop_front() {
             return Some(plain);
@@ -132,8 +135,8 @@ impl Compressed {
         (!sent.is_empty()).then(|| sent.into())
     }
 
-    /// Drops the compressor, which is large, while there is no output. After a flush, a new one may continue without
-    /// the history (RFC 4978 §4, Z_FULL_FLUSH).
+    /// Drops the compressor, which is large, unless it still buffers output; the next output gets a new one. After a
+    /// flush, that may continue without the history (RFC 4978 §4, Z_FULL_FLUSH).
     fn release(&mut self) {
         if !self.unflushed {
             self.deflate = None;
@@ -147,7 +150,8 @@ impl Compressed {
 }
 
 impl Session {
-    /// Answers `COMPRESS`. All input that was not read yet, and all output after the reply, is compressed. RFC 4978 §3.
+    /// Answers `COMPRESS`; `BAD` if it is active already. All input that was not read yet, and all output after the
+    /// reply, is compressed. RFC 4978 §3.
     pub(super) fn compress(&mut self, tag: &str) {
         if self.compressed.is_some() {
             let reply = Reply::bad("DEFLATE already active").with(Code::Word("COMPRESSIONACTIVE"));
@@ -159,8 +163,8 @@ impl Session {
         self.compressed = Some(Box::new(compressed));
     }
 
-    /// Inflates more input for the reader; `false` when there is none, or the session reads none in this state. Invalid
-    /// input ends the session.
+    /// Inflates more input for the reader; `false` when there is none, no compression, or the session reads none in
+    /// this state. Invalid input ends the session with `BYE`.
     pub(super) fn inflate(&mut self) -> bool {
         let Some(compressed) = &mut self.compressed else { return false };
         if !matches!(self.state, State::Ready(_) | State::Idling(_)) {

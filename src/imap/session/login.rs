@@ -8,6 +8,8 @@ use crate::imap::write::Code;
 const MAX_FAILED_LOGINS: usize = 3;
 
 impl Session {
+    /// Answers `STARTTLS`, and emits [`Event::StartTls`]; `BAD` if TLS is active already, or not offered. RFC 9051
+    /// §6.2.1.
     pub(super) fn start_tls(&mut self, tag: &str) {
         if self.encrypted {
             return self.tagged(tag, &Reply::bad("TLS already active"));
@@ -20,7 +22,8 @@ impl Session {
         self.tagged(tag, &Reply::ok("Begin TLS negotiation now"));
     }
 
-    /// Answers [`Event::StartTls`]: the stream is now encrypted. Earlier input is discarded (RFC 9051 §6.2.1).
+    /// Answers [`Event::StartTls`]: the stream is now encrypted. Earlier input is discarded (RFC 9051 §6.2.1), and
+    /// commands are read again. Nothing happens in another state.
     pub fn encrypted(&mut self) {
         if matches!(self.state, State::Securing) {
             self.encrypted = true;
@@ -32,7 +35,8 @@ impl Session {
         }
     }
 
-    /// Begins the check of the password in `LOGIN`, if passwords may be sent now.
+    /// Begins the check of the user and password in `LOGIN`: emits [`Event::NeedSecret`], or answers `NO` if passwords
+    /// may not be sent without TLS.
     pub(super) fn login(&mut self, tag: String, user: &str, password: &str) {
         // RFC 9051 §6.2.3: LOGINDISABLED.
         if !self.may_use(Mechanism::Plain) {
@@ -42,11 +46,13 @@ impl Session {
         self.advance(tag, exchange, Step::NeedSecret(user.to_owned()));
     }
 
-    /// Answers that logins need TLS.
+    /// Answers `NO` with `PRIVACYREQUIRED`: logins need TLS.
     fn refuse_cleartext(&mut self, tag: &str) {
         self.tagged(tag, &Reply::no("TLS required").with(Code::Word("PRIVACYREQUIRED")));
     }
 
+    /// Begins the exchange of `AUTHENTICATE`, with the initial response in base64 if there is one. `NO` if the
+    /// mechanism is unknown, or needs TLS; `BAD` if the response is not base64.
     pub(super) fn authenticate(&mut self, tag: String, mechanism: &str, initial: Option<&str>) {
         let Ok(mechanism) = mechanism.parse::<Mechanism>() else {
             return self.tagged(&tag, &Reply::no("Unsupported mechanism"));
@@ -63,7 +69,8 @@ impl Session {
         self.advance(tag, exchange, step);
     }
 
-    /// Handles the response of the client to a challenge, in base64; `*` cancels.
+    /// Handles the response of the client to a challenge, in base64; `*` cancels. That, and what is not base64, is
+    /// answered with `BAD`, and ends the exchange.
     pub(super) fn respond(&mut self, tag: String, mut exchange: SaslServer, text: &[u8]) {
         self.record_client_line("***");
         match line::response(text) {
@@ -82,7 +89,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::NeedSecret`] with the user's password; `None` if the user does not exist.
+    /// Answers [`Event::NeedSecret`] with the user's password, `None` if the user does not exist, and continues the
+    /// exchange. Nothing happens in another state.
     pub fn secret(&mut self, secret: Option<&str>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Checking { tag, mut exchange } => {
@@ -94,7 +102,7 @@ impl Session {
     }
 
     /// Acts on a step of an authentication: sends the challenge, asks the owner for the password or the mailboxes, or
-    /// refuses. The session ends with the last of `MAX_FAILED_LOGINS`.
+    /// answers `NO`. The last of `MAX_FAILED_LOGINS` also ends the session.
     fn advance(&mut self, tag: String, exchange: SaslServer, step: Step) {
         match step {
             Step::Challenge(challenge) => {
@@ -121,7 +129,9 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Open`]: the mailboxes of the user were opened, or why not. RFC 5530 §3.
+    /// Answers [`Event::Open`]. If the mailboxes were opened, the reply is `OK` with the capabilities, and the client
+    /// is logged in; else it is `NO` with `UNAVAILABLE` and this text, and the client may try again. Nothing happens in
+    /// another state. RFC 5530 §3.
     pub fn opened(&mut self, outcome: Result<(), &'static str>) {
         let State::Opening { tag } = &mut self.state else { return };
         let tag = std::mem::take(tag);

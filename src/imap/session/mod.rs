@@ -207,17 +207,18 @@ impl Session {
         !std::mem::replace(&mut self.enabled.condstore, true)
     }
 
-    /// The [`SessionConfig::recorder`].
+    /// Returns the recorder of the configuration, which notes the conversation.
     pub fn recorder(&self) -> &Recorder {
         &self.config.recorder
     }
 
-    /// The transcript since the last call, without passwords and messages, if [`SessionConfig::record`] is set.
+    /// Takes the transcript since the last call, without passwords and messages; empty unless [`SessionConfig::record`]
+    /// is set.
     pub fn take_transcript(&mut self) -> Transcript {
         self.out.dialogue_mut().take_transcript()
     }
 
-    /// The limits of the next command; before the login, messages are limited like other literals.
+    /// Returns the limits of the next command; before the login, messages are limited like other literals.
     fn limits(&self) -> Limits {
         let message = match self.state {
             State::Ready(_) => self.config.max_message_bytes,
@@ -227,14 +228,14 @@ impl Session {
         Limits { line: MAX_LINE_BYTES, message, literals: MAX_LITERALS_BYTES }
     }
 
-    /// Writes `BYE`; the session is over. RFC 9051 §7.1.5.
+    /// Writes `BYE`, and ends the session: nothing more is read. RFC 9051 §7.1.5.
     fn bye(&mut self, why: &str) {
         self.out.text("* BYE ").text(why).end();
         self.state = State::Over;
     }
 
-    /// Processes the next command or line of the input; `false` when more bytes or the owner are needed, or the session
-    /// is over.
+    /// Processes the next line of the input during AUTHENTICATE and IDLE, else the next command. `false` when more
+    /// bytes or the owner are needed, or the session is over.
     fn read(&mut self) -> bool {
         match self.state {
             State::Authenticating { .. } | State::Idling(_) => self.read_line(),
@@ -245,7 +246,7 @@ impl Session {
     }
 
     /// Reads a line that is not a command, and handles it: a SASL response, or the end of IDLE. `false` when more bytes
-    /// are needed.
+    /// are needed; a line longer than `MAX_LINE_BYTES` ends the session with `BYE`.
     fn read_line(&mut self) -> bool {
         let line = match self.reader.line(MAX_LINE_BYTES) {
             Ok(Some(line)) => line,
@@ -267,6 +268,8 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
+    /// Takes bytes of the client, compressed ones if it has enabled that; the end of the stream ends the session at
+    /// once.
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.config.recorder.hung_up();
@@ -278,6 +281,8 @@ impl Machine for Session {
         }
     }
 
+    /// Sends output as soon as there are `OUTPUT_FULL_BYTES`, else emits the event, else reads input, inflated in at
+    /// most `MAX_INFLATE_STEPS` steps, and then sends what is left.
     fn next(&mut self) -> Next<Event> {
         let mut steps = 0;
         self.is_inflating = false;
@@ -320,6 +325,8 @@ impl Machine for Session {
         self.is_inflating
     }
 
+    /// Returns `IDLE_TIMEOUT` in IDLE and while a logged-in client sends no command, else `LOGIN_TIMEOUT`, also while a
+    /// command is answered.
     fn timeout(&self) -> Duration {
         match self.state {
             State::Ready(_) | State::Idling(_) => IDLE_TIMEOUT,
@@ -327,6 +334,8 @@ impl Machine for Session {
         }
     }
 
+    /// Writes `BYE` and ends the session at once, also during AUTHENTICATE and IDLE; if the owner is at work, the
+    /// method that answers it does.
     fn shut_down(&mut self) {
         self.stopping = true;
         match self.state {
@@ -338,7 +347,7 @@ impl Machine for Session {
         }
     }
 
-    /// RFC 9051 §5.4.
+    /// Writes `BYE` and ends the session, unless it is over. RFC 9051 §5.4.
     fn on_timeout(&mut self) {
         if !matches!(self.state, State::Over) {
             self.bye("Autologout, idle for too long");

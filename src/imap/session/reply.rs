@@ -17,22 +17,22 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The command succeeded.
+    /// Returns an `OK` without a code: the command succeeded.
     pub fn ok(text: &'static str) -> Self {
         Self { outcome: Outcome::Ok, code: None, text }
     }
 
-    /// The command failed.
+    /// Returns a `NO` without a code: the command failed.
     pub fn no(text: &'static str) -> Self {
         Self { outcome: Outcome::No, code: None, text }
     }
 
-    /// The command is invalid.
+    /// Returns a `BAD` without a code: the command is invalid.
     pub fn bad(text: &'static str) -> Self {
         Self { outcome: Outcome::Bad, code: None, text }
     }
 
-    /// The charset of a search is not supported. RFC 9051 §6.4.4.
+    /// Returns a `NO` with `BADCHARSET` and the known charsets: that of a search is not supported. RFC 9051 §6.4.4.
     pub fn bad_charset() -> Self {
         Self::no("Unknown charset").with(Code::Word("BADCHARSET (US-ASCII UTF-8)"))
     }
@@ -44,7 +44,8 @@ impl Reply {
 }
 
 impl Session {
-    /// Answers [`Event::Request`] and [`Event::IdleEnd`]: completes the command and changes the state accordingly.
+    /// Answers [`Event::Request`] and [`Event::IdleEnd`]: writes the tagged reply, and selects or deselects the mailbox
+    /// as the command and its result demand. Nothing happens if no command is in progress.
     pub fn done(&mut self, reply: &Reply) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Answering(PendingCommand { tag, after, otherwise }) => {
@@ -56,8 +57,9 @@ impl Session {
         }
     }
 
-    /// Writes the result of a search, as `SEARCH` or `ESEARCH`, or nothing if it was only to be saved; `modseq` is the
-    /// highest modification sequence of the result, if requested.
+    /// Writes the result of a search: `SEARCH` if `returns` is `None` and IMAP4rev2 is not enabled, else `ESEARCH`, or
+    /// nothing if it was only to be saved. `uid` is whether the numbers are UIDs, `modseq` the highest modification
+    /// sequence of the result, if requested.
     pub fn found(&mut self, uid: bool, returns: Option<&SearchReturn>, found: &Numbers, modseq: Option<u64>) {
         let all = SearchReturn { all: true, ..SearchReturn::default() };
         let returns = match returns {
@@ -74,7 +76,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Request`] of IDLE with `+ idling`: from now on, output is sent at once.
+    /// Answers [`Event::Request`] of IDLE with `+ idling`: from now on, output is sent at once. When shutting down,
+    /// `BYE` follows; nothing happens if no command is in progress.
     pub fn idle(&mut self) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Answering(pending) => {
@@ -88,8 +91,8 @@ impl Session {
         }
     }
 
-    /// The selected mailbox was deleted: no mailbox is selected from now on, whatever the result of the pending
-    /// command.
+    /// Reports with `CLOSED` that the selected mailbox was deleted: no mailbox is selected from now on, whatever the
+    /// result of the pending command. Nothing happens before the login and after the end.
     pub fn deselect(&mut self) {
         match &mut self.state {
             State::Answering(pending) | State::Idling(pending) => {
@@ -112,8 +115,8 @@ impl Session {
         self.event = Some(Event::IdleEnd(reply));
     }
 
-    /// Writes the tagged reply of a command. `BYE` follows when shutting down, or after too many consecutive `BAD`
-    /// replies.
+    /// Writes the tagged reply of a command. `BYE` follows when shutting down, or after more than `MAX_BAD_COMMANDS`
+    /// consecutive `BAD` replies.
     pub(super) fn tagged(&mut self, tag: &str, reply: &Reply) {
         let Reply { outcome, code, text } = reply;
         self.out.text(tag).text(" ").text(outcome.word()).text(" ");
@@ -127,7 +130,7 @@ impl Session {
         }
     }
 
-    /// Counts consecutive `BAD` replies; more than `MAX_BAD_COMMANDS` end the session.
+    /// Counts consecutive `BAD` replies; more than `MAX_BAD_COMMANDS` end the session with `BYE`.
     fn count_bad_command(&mut self, outcome: Outcome) {
         self.bad_commands = if outcome == Outcome::Bad { self.bad_commands + 1 } else { 0 };
         if MAX_BAD_COMMANDS < self.bad_commands {

@@ -11,7 +11,8 @@ pub(crate) fn addresses(text: &str) -> impl Iterator<Item = EnvelopeAddress> {
     entries(text).map(|entry| entry.address)
 }
 
-/// Parses an unfolded address list like [`addresses`], with the words of each entry that is not clearly one address.
+/// Parses an unfolded address list, one entry at a time, with the words of each entry that is not clearly one address;
+/// accepts any text.
 pub(crate) fn entries(text: &str) -> impl Iterator<Item = Entry> {
     Entries { list: List::default(), chars: text.chars(), is_at_end: false }
 }
@@ -67,7 +68,8 @@ struct List {
 }
 
 impl List {
-    /// Reads one character, and after a quote, parenthesis or bracket all up to its closing one.
+    /// Handles one character, and after a quote, parenthesis or bracket reads all up to its closing one: text is added
+    /// to the current address, a comma ends it, a colon begins a group, and a semicolon ends that.
     fn take(&mut self, char: char, chars: &mut Chars<'_>) {
         match char {
             '"' => {
@@ -114,8 +116,8 @@ impl List {
         self.bare.push_str(text);
     }
 
-    /// Completes the address that was read, if any: what is in angle brackets, else the bare text. A comment is its
-    /// name if it has no other.
+    /// Adds the address that was read, if any, to those found: what is in angle brackets, else the bare text. A comment
+    /// is its name if it has no other. Clears what was read.
     fn finish(&mut self) {
         let phrase = std::mem::take(&mut self.phrase);
         let bare = std::mem::take(&mut self.bare);
@@ -162,7 +164,8 @@ impl List {
     }
 }
 
-/// Reads up to the closing character, and returns the text before it; `\` escapes the next character.
+/// Reads up to the closing character, or the end, and returns the text before it; `\` escapes the next character.
+/// Unless `"` closes it, a closing character in quotes does not count, and the quotes are dropped.
 fn until(chars: &mut Chars<'_>, close: char) -> String {
     let mut text = String::new();
     let mut quoted = false;
@@ -178,8 +181,8 @@ fn until(chars: &mut Chars<'_>, close: char) -> String {
     text
 }
 
-/// Reads up to the matching parenthesis, and returns the trimmed text before it, inner comments included. RFC 5322
-/// §3.2.2.
+/// Reads up to the matching parenthesis, or the end, and returns the trimmed text before it, with inner comments and
+/// without backslashes. RFC 5322 §3.2.2.
 fn comment(chars: &mut Chars<'_>) -> String {
     let mut text = String::new();
     let mut depth = 1;
@@ -201,8 +204,8 @@ fn comment(chars: &mut Chars<'_>) -> String {
     text.trim().to_owned()
 }
 
-/// Reads up to the closing angle bracket, and returns the address without quotes and comments, and without the spaces
-/// around its marks. RFC 5322 §3.4.1, §4.4 (obs-angle-addr).
+/// Reads up to the closing angle bracket, or the end, and returns the address without quotes and comments, and without
+/// the spaces at its ends and around `@`, `.`, `,` and `:`. RFC 5322 §3.4.1, §4.4 (obs-angle-addr).
 fn angle(chars: &mut Chars<'_>) -> String {
     const MARKS: [char; 4] = ['@', '.', ',', ':'];
     let mut text = String::new();

@@ -26,8 +26,9 @@ pub fn has_binary(structure: &Structure, message: &[u8]) -> bool {
     names_binary(&structure.part) || message.contains(&0)
 }
 
-/// The message with every part of Content-Transfer-Encoding `binary`, or unencoded with NUL in it, in base64; composite
-/// parts become `8bit`.
+/// Returns the message with every leaf part of Content-Transfer-Encoding `binary`, or unencoded with NUL in it, in
+/// base64, and its field set or added; composite parts of encoding `binary` become `8bit`. A message without such parts
+/// is returned as it is; NUL outside of them stays.
 pub fn without_binary(message: Bytes) -> Bytes {
     let mut edits = Vec::new();
     collect(&Structure::of(&message).part, &message, &mut edits);

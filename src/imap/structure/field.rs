@@ -31,8 +31,8 @@ pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
-/// Length of the header at the beginning of these bytes, with its empty line. A line that is not a field begins the
-/// body.
+/// Returns the length of the header at the beginning of these bytes, with its empty line and a line `From ...` of a
+/// mailbox file. A line that is not a field begins the body.
 pub(super) fn header_len(message: &[u8]) -> usize {
     let mut at = message.len() - skip_mbox_line(message).len();
     while let Some(len) = field_len(&message[at..]) {
@@ -45,8 +45,8 @@ pub(super) fn header_len(message: &[u8]) -> usize {
     }
 }
 
-/// The bytes without a first line `From ann@a.test Mon ...`, which mailbox files put above a message; some senders do
-/// not remove it.
+/// Returns the bytes without a first line `From ann@a.test Mon ...` or `>From ...`, which mailbox files put above a
+/// message; some senders do not remove it.
 fn skip_mbox_line(message: &[u8]) -> &[u8] {
     if message.starts_with(b"From ") || message.starts_with(b">From ") {
         return &message[line_len(message)..];
@@ -72,7 +72,8 @@ fn field_len(bytes: &[u8]) -> Option<usize> {
     Some(len)
 }
 
-/// A name without inner spaces, then a colon. RFC 5322 §3.6.8, §4.5 (space before the colon).
+/// Returns whether the line begins with a name without spaces and control characters, and a colon, which spaces may
+/// precede. RFC 5322 §3.6.8, §4.5.
 fn is_field_line(line: &[u8]) -> bool {
     let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
     let name = line[..colon].trim_ascii_end();

@@ -32,6 +32,7 @@ pub(super) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
+    /// Finds the fields of [`NAMES`], in any case, in a header; other fields are dropped.
     pub(super) fn of(header: &'a [u8]) -> Self {
         let (mut first, mut others) = ([None; NAMES.len()], Vec::new());
         for field in fields(header) {
@@ -70,6 +71,7 @@ impl<'a> Header<'a> {
         AddressList::new(list)
     }
 
+    /// Returns the fields of `ENVELOPE`: of texts the first field of a name, of addresses all of them.
     pub(super) fn envelope(&self) -> Envelope {
         let addresses = |name| self.addresses(name);
         Envelope {
@@ -86,8 +88,8 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// A part described by its header, still without its position and content; `default` is its type without
-    /// Content-Type.
+    /// Returns a part described by its header, still without its position and content; `default` is its type and
+    /// subtype if Content-Type is missing or invalid. Text without Content-Type gets the parameter `charset=us-ascii`.
     pub(super) fn part(&self, default: (&str, &str)) -> Part {
         let content_type = self.text("Content-Type").map(|text| parameterized(&text));
         let named = content_type.as_ref().and_then(|(value, _)| media_type(value));
@@ -120,12 +122,13 @@ fn place(name: &str) -> Option<usize> {
     NAMES.iter().position(|known| *known == name)
 }
 
+/// Parses the value of Content-Disposition; `None` if it names no disposition.
 fn disposition(text: &str) -> Option<Disposition> {
     let (kind, parameters) = parameterized(text);
     (!kind.is_empty()).then_some(Disposition { kind, parameters })
 }
 
-/// The type and the subtype in `text/plain`; `None` if it is not a media type.
+/// Returns the type and the subtype in `text/plain`, in the case as given; `None` if it is not a media type.
 fn media_type(value: &str) -> Option<(String, String)> {
     let (kind, subtype) = value.split_once('/')?;
     let (kind, subtype) = (kind.trim(), subtype.trim());
@@ -138,8 +141,8 @@ fn encoding(text: &str) -> String {
     without_comments(text).split(';').next().unwrap_or_default().trim().to_ascii_uppercase()
 }
 
-/// `value; name=value; name="value"`: the value in lower case, and the parameters, names in lower case and values
-/// without quotes. RFC 2045 §5.1.
+/// Parses `value; name=value; name="value"`: the value in lower case, and the parameters, names in lower case and
+/// values without quotes. Comments, and parameters without `=` or a name, are dropped. RFC 2045 §5.1.
 fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
     let text = without_comments(text);
     let mut pieces = split_outside_quotes(&text, ';').into_iter();
@@ -152,7 +155,7 @@ fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
     (value, parameters.collect())
 }
 
-/// The value of a parameter without quotes and escapes.
+/// Returns the value of a parameter; of a quoted one the text up to the closing quote, without escapes.
 fn parameter_value(value: &str) -> String {
     let Some(quoted) = value.strip_prefix('"') else { return value.to_owned() };
     let mut text = String::new();
@@ -167,6 +170,8 @@ fn parameter_value(value: &str) -> String {
     text
 }
 
+/// Splits at each separator that is not in double quotes, in which a backslash escapes the next character. Pieces may
+/// be empty; there is at least one.
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
     let (mut pieces, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, char) in text.char_indices() {

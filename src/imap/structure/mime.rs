@@ -11,6 +11,7 @@ use super::{MAX_DEPTH, Part, PartContent, Span, Structure};
 const MIN_PARTS: usize = 10_000;
 const BYTES_PER_PART: usize = 256;
 
+/// Parses the structure of a message without trace lines; bytes beyond 4 GiB are ignored.
 pub(super) fn structure(content: &[u8]) -> Structure {
     // Offsets have 32 bits; accepted messages are far smaller.
     let content = &content[..content.len().min(u32::MAX as usize)];
@@ -19,7 +20,7 @@ pub(super) fn structure(content: &[u8]) -> Structure {
     reader.message(0..content.len(), MAX_DEPTH)
 }
 
-/// The most parts of a message.
+/// Returns the most parts that a message may have: `MIN_PARTS`, and one more for each `BYTES_PER_PART` of its size.
 pub(super) fn max_parts(content: &[u8]) -> usize {
     MIN_PARTS + content.len() / BYTES_PER_PART
 }
@@ -30,6 +31,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Parses the message in the range; `depth` is how many levels of parts may still nest in it.
     fn message(&mut self, range: Range<usize>, depth: usize) -> Structure {
         let (header, header_end) = self.header(range.clone());
         let part = self.part(header.part(("text", "plain")), range, header_end, depth);
@@ -42,7 +44,8 @@ impl<'a> Reader<'a> {
         (Header::of(&self.content[range.start..end]), end)
     }
 
-    /// Fills in the position, lines and content of the part; `header_end` is where its body begins.
+    /// Fills in the position, lines and content of the part; `header_end` is where its body begins. A multipart without
+    /// parts becomes `text/plain`, an attached message that is not parsed `application/octet-stream`.
     fn part(&mut self, mut part: Part, range: Range<usize>, header_end: usize, depth: usize) -> Part {
         let body = header_end..range.end;
         part.content = self.inside(&part, body.clone(), depth);
@@ -63,7 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses what the body of a part contains: the parts of a multipart, or a message. A leaf if there are none, or
-    /// none are allowed at this depth.
+    /// none are allowed: `depth`, the levels that may still nest, is 0, or the message has too many parts.
     fn inside(&mut self, part: &Part, body: Range<usize>, depth: usize) -> PartContent {
         if depth == 0 {
             return PartContent::Leaf;
@@ -103,8 +106,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The ranges of the parts between boundaries, at most `max_parts`: the last one then holds the rest. The line end
-/// before a boundary belongs to the boundary. RFC 2046 §5.1.1.
+/// Returns the ranges of the parts between boundaries, at most `max_parts`: the last one then holds the rest, up to the
+/// closing boundary. An unclosed part extends to the end. The line end before a boundary belongs to the boundary.
+/// RFC 2046 §5.1.1.
 fn split(content: &[u8], body: Range<usize>, boundary: &[u8], max_parts: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut open = None;
@@ -128,7 +132,8 @@ fn split(content: &[u8], body: Range<usize>, boundary: &[u8], max_parts: usize) 
     parts
 }
 
-/// Whether the line is a boundary, and if so, whether it is the last one.
+/// Returns `None` if the line is no boundary, `Some(true)` if it is the closing one, which ends in `--`, and
+/// `Some(false)` for others.
 fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
     let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii_end();
     match rest {
@@ -152,6 +157,7 @@ fn lines(body: &[u8]) -> u32 {
     u32::try_from(ends + usize::from(open)).unwrap_or(u32::MAX)
 }
 
+/// Converts a range of the content; an end before the start becomes the start.
 fn span(range: Range<usize>) -> Span {
     // The content was limited to 32 bits at the start.
     Span { start: range.start as u32, end: range.end.max(range.start) as u32 }

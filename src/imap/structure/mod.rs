@@ -124,7 +124,8 @@ pub enum PartContent {
 }
 
 impl Part {
-    /// Whether `BODYSTRUCTURE` contains its number of lines. RFC 9051 §7.5.2.
+    /// Returns whether `BODYSTRUCTURE` contains its number of lines: it is text, or contains a message. RFC 9051
+    /// §7.5.2.
     pub fn counts_lines(&self) -> bool {
         self.kind == "text" || matches!(self.content, PartContent::Message(_))
     }
@@ -214,7 +215,7 @@ impl Structure {
         Self { part: Part { header, ..Part::default() }, ..Self::default() }
     }
 
-    /// The stored form.
+    /// Returns the stored form: a byte with the version, then the structure.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Strings, numbers and lists always serialize.
         postcard::to_extend(self, vec![VERSION]).unwrap_or_default()

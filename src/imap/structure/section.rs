@@ -13,8 +13,8 @@ enum Found<'a> {
     Part { part: &'a Part, is_root: bool },
 }
 
-/// The bytes of a section of the message as a whole, trace lines included, in pieces; `None` for MIME, which only parts
-/// have. It needs no structure: the header ends where it ends.
+/// Returns the bytes of a section of the message as a whole, trace lines included in all but TEXT, in pieces; `None`
+/// for MIME, which only parts have. It needs no structure: the header ends where it ends.
 pub fn message_section(text: &SectionText, message: &Message) -> Option<Vec<Bytes>> {
     let content = message.content.bytes();
     match text {
@@ -35,8 +35,8 @@ pub fn header_section(text: &SectionText, header: [Bytes; 2]) -> Option<Vec<Byte
 }
 
 impl Structure {
-    /// The bytes of a section, in pieces; `None` if the part does not exist, or does not have this section: only a
-    /// message has HEADER and TEXT.
+    /// Returns the bytes of a section, in pieces; `None` if the part does not exist, or does not have this section:
+    /// HEADER, HEADER.FIELDS and TEXT are those of a message, so a part has them only if it contains one.
     pub fn section(&self, section: &Section, message: &Message) -> Option<Vec<Bytes>> {
         let slice = |span: Span| message.content.bytes().slice(span.range());
         let inner = match (self.find(&section.part)?, &section.text) {
@@ -95,8 +95,8 @@ impl Structure {
     }
 }
 
-/// The fields with one of the names (any case), or with `not` all others, as they are and in their order, and an empty
-/// line. The header is given in pieces, each of whole fields. RFC 9051 §6.4.5.1.
+/// Returns the fields with one of the names (any case), or with `not` all others, as they are and in their order, and
+/// an empty line, also if there are none. The header is given in pieces, each of whole fields. RFC 9051 §6.4.5.1.
 pub fn pick_fields(header: &[impl AsRef<[u8]>], names: &[String], not: bool) -> Bytes {
     let mut picked = Vec::new();
     for field in header.iter().flat_map(|piece| fields(piece.as_ref())) {

@@ -7,7 +7,8 @@ use jiff::tz::{Offset, TimeZone};
 pub(super) const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Parses `date-time` without its quotes; the day may be padded with a space.
+/// Parses `date-time` without its quotes; the day may be padded with a space, and a leap second is read as the second
+/// before it. `None` if it is invalid.
 pub fn parse_date_time(text: &str) -> Option<Timestamp> {
     let (date, rest) = text.trim_start_matches(' ').split_once(' ')?;
     let (time, zone) = rest.split_once(' ')?;
@@ -23,7 +24,7 @@ pub fn parse_date_time(text: &str) -> Option<Timestamp> {
     parse_zone(zone)?.to_timestamp(time).ok()
 }
 
-/// The offset `+hhmm` or `-hhmm`.
+/// Parses the offset `+hhmm` or `-hhmm`; `None` for any other text.
 fn parse_zone(zone: &str) -> Option<Offset> {
     let (sign, hhmm) = zone.split_at_checked(1)?;
     let hhmm = digits(hhmm, 4).filter(|hhmm| hhmm % 100 < 60)? as i32;
@@ -36,7 +37,7 @@ fn parse_zone(zone: &str) -> Option<Offset> {
     .ok()
 }
 
-/// Parses `date-text`: `1-Feb-1994`.
+/// Parses `date-text`, as in `1-Feb-1994`, with the month in any case; `None` if it is invalid.
 pub fn parse_date(text: &str) -> Option<Date> {
     let mut parts = text.split('-');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
@@ -52,7 +53,8 @@ pub(super) fn digits(text: &str, len: usize) -> Option<u16> {
     (text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-/// The 26 characters of `date-time` without its quotes, in UTC.
+/// Returns the 26 characters of `date-time` without its quotes, in UTC, with two digits for the day. The year is
+/// limited to 0 to 9999.
 pub fn format_date_time(time: Timestamp) -> [u8; 26] {
     let time = Offset::UTC.to_datetime(time);
     let mut text = *b"00-Jan-0000 00:00:00 +0000";

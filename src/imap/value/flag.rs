@@ -66,7 +66,7 @@ pub struct Flags {
     pub keywords: Vec<String>,
 }
 
-/// Everything except atom-specials. RFC 9051 §9 (ATOM-CHAR).
+/// Returns whether the byte may be in an atom: visible ASCII except `(){%*"\]`. RFC 9051 §9 (ATOM-CHAR).
 pub(crate) fn is_atom_char(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte)
 }
@@ -112,7 +112,8 @@ impl Flags {
         letters.into_iter().collect()
     }
 
-    /// The flags for Maildir flags, `$Forwarded` for `P`; unknown ones are ignored.
+    /// Returns the flags for Maildir flags, in any order, with the keyword `$Forwarded` for `P`; unknown ones are
+    /// ignored.
     pub fn from_letters(letters: &str) -> Self {
         let named = LETTERS.iter().filter(|(char, _)| letters.contains(*char));
         let system = named.fold(SystemFlags::NONE, |all, (_, flag)| all.with(*flag));

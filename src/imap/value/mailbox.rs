@@ -40,7 +40,8 @@ fn utf16_decode(bytes: &[u8]) -> Option<String> {
     String::from_utf16(&units).ok()
 }
 
-/// Encodes a name in modified UTF-7.
+/// Encodes a name in modified UTF-7: visible ASCII and space stay, `&` becomes `&-`, and runs of other characters
+/// become UTF-16 in base64.
 pub fn utf7_encode(name: &str) -> String {
     let mut wire = String::with_capacity(name.len());
     let mut shifted: Vec<u8> = Vec::new();

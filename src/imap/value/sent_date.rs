@@ -48,8 +48,8 @@ struct Parts {
 }
 
 impl Parts {
-    /// Reads a word as the first part that it can be; of a part that comes twice, the first counts. Other words are
-    /// ignored.
+    /// Reads a word as the first part that it can be, and sets that; of a part that comes twice, the first counts.
+    /// Other words are ignored; one with `-` inside, as in `1-Jan-2026`, is several words.
     fn take(&mut self, word: &str) {
         let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
         if is_number && self.day.is_none() && word.len() <= 2 {
@@ -68,7 +68,8 @@ impl Parts {
         }
     }
 
-    /// Reads the name of a month, which may be written in full, or of a zone; weekdays are ignored.
+    /// Reads the name of a month, which may be written in full, or of a zone, unless there is one already; weekdays and
+    /// unknown names are ignored.
     fn take_name(&mut self, word: &str) {
         let Some(start) = word.get(..3) else { return };
         if WEEKDAYS.iter().any(|day| day.eq_ignore_ascii_case(start)) {
@@ -96,14 +97,15 @@ fn year(digits: &str) -> Option<i16> {
     }
 }
 
-/// `10:00` or `10:00:00`; seconds above 59, such as a leap second, become 59, and what is not a number 0.
+/// Reads `10:00` or `10:00:00`; seconds above 59, such as a leap second, become 59, and what is not a number 0. `None`
+/// without a valid hour and minute.
 fn time(word: &str) -> Option<Time> {
     let mut parts = word.split(':').map(|part| part.parse::<i8>().ok());
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0));
     Time::new(hour, minute, second.min(59), 0).ok()
 }
 
-/// `+0100`, `-05:00`.
+/// Reads `+0100` or `-05:00`; `None` if there are not four digits, or the minutes are above 59.
 fn offset(word: &str) -> Option<Offset> {
     let (sign, rest) = word.split_at_checked(1)?;
     let hhmm = i32::from(digits(&rest.replace(':', ""), 4)?);

@@ -18,8 +18,8 @@ pub enum SequenceSet {
 }
 
 impl SequenceSet {
-    /// Resolves `*` to `last`, sorts and merges; numbers above `last` stay. `last` is 0 in an empty mailbox.
-    /// [`SequenceSet::Saved`] has no numbers of its own and is empty.
+    /// Returns the numbers of the set, sorted and merged, with `last` for `*`; numbers above `last` stay, 0 is left
+    /// out. `last` is 0 in an empty mailbox. [`SequenceSet::Saved`] has no numbers of its own and is empty.
     pub fn resolve(&self, last: u32) -> Numbers {
         let Self::Ranges(ranges) = self else { return Numbers::default() };
         let value = |number: &Number| number.map_or(last, NonZeroU32::get);
@@ -33,7 +33,8 @@ impl SequenceSet {
             .collect()
     }
 
-    /// Whether it contains a number if `*` is `last`. [`SequenceSet::Saved`] has no numbers of its own.
+    /// Returns whether it contains a number if `*` is `last`; `false` for [`SequenceSet::Saved`], which has no numbers
+    /// of its own.
     pub fn contains(&self, number: u32, last: u32) -> bool {
         let Self::Ranges(ranges) = self else { return false };
         let value = |number: &Number| number.map_or(last, NonZeroU32::get);
@@ -80,7 +81,8 @@ impl Numbers {
         self.0.iter().cloned().flatten()
     }
 
-    /// The numbers at the places of a page, counted among the numbers of this set. RFC 9394 §3.1.
+    /// Returns the numbers at the places of a page, counted among the numbers of this set; empty if the page is beyond
+    /// the end. RFC 9394 §3.1.
     pub fn page(&self, page: Window) -> Self {
         let places = page.places(self.count() as usize);
         self.iter().skip(places.start).take(places.len()).collect()

@@ -41,7 +41,7 @@ impl ResponseBuffer {
         self.len == 0
     }
 
-    /// Takes the next piece to send out of the buffer; `None` if it is empty.
+    /// Takes the next piece to send out of the buffer, also one that was still growing; `None` if the buffer is empty.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         if self.ready.is_empty() && !self.tail.is_empty() {
             self.cut();
@@ -51,13 +51,15 @@ impl ResponseBuffer {
         Some(piece)
     }
 
-    /// Reserves space for a large response.
+    /// Reserves space for a large response; it is released when all output was taken and no more is expected for a
+    /// while.
     pub fn reserve(&mut self, bytes: usize) {
         self.tail.reserve(bytes);
         self.wide = true;
     }
 
-    /// Releases the space of a large response, when no output is expected for a while.
+    /// Releases the space of a large response, when no output is expected for a while. Nothing happens unless all
+    /// output was taken, and space was reserved.
     pub(crate) fn release_memory(&mut self) {
         if self.tail.is_empty() && std::mem::take(&mut self.wide) {
             self.tail = BytesMut::new();
@@ -74,23 +76,25 @@ impl ResponseBuffer {
         bytes
     }
 
-    /// Ends the growing piece.
+    /// Ends the growing piece, so that it can be sent; notes the rest of it in the dialogue.
     fn cut(&mut self) {
         self.note_to(self.tail.len());
         self.ready.push_back(self.tail.split().freeze());
         self.line = 0;
     }
 
-    /// Notes the output in a dialogue from now on.
+    /// Notes the output from now on in this dialogue, in place of the one before.
     pub(crate) fn record(&mut self, dialogue: Dialogue) {
         self.dialogue = dialogue;
         self.line = self.tail.len();
     }
 
+    /// Returns the dialogue in which the output is noted, for what the client sends.
     pub(crate) fn dialogue_mut(&mut self) -> &mut Dialogue {
         &mut self.dialogue
     }
 
+    /// Writes mailbox names in UTF-8 from now on.
     pub(crate) fn use_utf8(&mut self) {
         self.utf8 = true;
     }
@@ -128,7 +132,7 @@ impl ResponseBuffer {
         self
     }
 
-    /// Ends the line with CR LF.
+    /// Ends the line with CR LF, and notes it in the dialogue.
     pub fn end(&mut self) -> &mut Self {
         self.raw(b"\r\n");
         if self.dialogue.is_wanted() {
@@ -207,7 +211,7 @@ impl ResponseBuffer {
         self.raw(bytes).skip_note()
     }
 
-    /// Adds one literal of several shared pieces; large ones are not copied.
+    /// Adds one literal of several pieces, `{n}` included; pieces of `MIN_SHARED_BYTES` or more are shared, not copied.
     pub fn shared_literal(&mut self, pieces: &[Bytes]) -> &mut Self {
         self.announce(pieces.iter().map(Bytes::len).sum());
         for piece in pieces {
@@ -216,7 +220,7 @@ impl ResponseBuffer {
         self.skip_note()
     }
 
-    /// Begins a literal of this size: adds `{n}` and CR LF.
+    /// Begins a literal of this size: adds `{n}` and CR LF, and notes the line and the size in the dialogue.
     fn announce(&mut self, bytes: usize) {
         self.raw(b"{").number(bytes as u64).raw(b"}\r\n");
         if self.dialogue.is_wanted() {
@@ -241,7 +245,7 @@ impl ResponseBuffer {
         self.ready.push_back(piece.clone());
     }
 
-    /// Keeps the bytes of a literal out of the transcript.
+    /// Counts all output up to here as noted, which keeps the bytes of a literal out of the transcript.
     fn skip_note(&mut self) -> &mut Self {
         self.line = self.tail.len();
         self

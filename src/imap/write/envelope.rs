@@ -4,6 +4,8 @@ use super::ResponseBuffer;
 use crate::imap::structure::{AddressList, Envelope, EnvelopeAddress};
 
 impl ResponseBuffer {
+    /// Writes the value of `ENVELOPE`, in parentheses; Sender and Reply-To are those of From if they are empty, and
+    /// missing fields are `NIL`.
     pub(crate) fn envelope(&mut self, envelope: &Envelope) {
         let Envelope { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id } = envelope;
         self.text("(").nstring(date.as_deref()).text(" ").nstring(subject.as_deref());

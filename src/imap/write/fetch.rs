@@ -46,7 +46,7 @@ impl FetchReply<'_> {
         self.item(b"MODSEQ (").number(modseq).raw(b")");
     }
 
-    /// `FLAGS`.
+    /// Adds `FLAGS`: `\Recent` if `recent` is set, then the system flags and the keywords.
     pub fn flags(&mut self, system: SystemFlags, recent: bool, keywords: &[impl AsRef<str>]) {
         self.item(b"FLAGS (");
         if recent {
@@ -66,12 +66,12 @@ impl FetchReply<'_> {
         self.item(b"PREVIEW ").string(text);
     }
 
-    /// `EMAILID`. RFC 8474 §5.1.
+    /// Adds `EMAILID`: the id with `M` in front. RFC 8474 §5.1.
     pub fn email_id(&mut self, id: u64) {
         self.item(b"EMAILID (M").number(id).raw(b")");
     }
 
-    /// `THREADID`. RFC 8474 §5.2.
+    /// Adds `THREADID`: the id with `T` in front. RFC 8474 §5.2.
     pub fn thread_id(&mut self, id: u64) {
         self.item(b"THREADID (T").number(id).raw(b")");
     }
@@ -101,8 +101,9 @@ impl FetchReply<'_> {
         self.item(b"BODY ").body(part, false);
     }
 
-    /// `BODY[...]` and its variants: the bytes, with 0x80 for NUL, or `NIL` if the part does not exist. `origin` is the
-    /// offset of a partial.
+    /// Adds `BODY[...]` or its variant of this name: the bytes, with 0x80 for NUL, as a literal, or `NIL` if they are
+    /// `None`, as for a part that does not exist. `origin` is the offset of a partial, and only written for
+    /// `BODY[...]`.
     pub fn section(&mut self, name: BodyName, section: &Section, origin: Option<u32>, bytes: Option<&[Bytes]>) {
         match name {
             BodyName::Body => {
@@ -126,8 +127,8 @@ impl FetchReply<'_> {
         };
     }
 
-    /// `BINARY[...]`: the decoded bytes, or `NIL` if the part does not exist; `origin` is the offset of a partial. A
-    /// literal8 is only needed for NUL. RFC 3516 §4.2.
+    /// Adds `BINARY[...]`: the decoded bytes as a literal, or as a literal8 if they have NUL, or `NIL` if they are
+    /// `None`, as for a part that does not exist; `origin` is the offset of a partial. RFC 3516 §4.2.
     pub fn binary(&mut self, part: &[u32], origin: Option<u32>, bytes: Option<&[Bytes]>) {
         self.item(b"BINARY[").part(part);
         self.close_section(origin);
@@ -183,7 +184,7 @@ impl ResponseBuffer {
         self
     }
 
-    /// RFC 9051 §9 (section), without its brackets.
+    /// Writes a section without its brackets, as in `1.2.HEADER`. RFC 9051 §9 (section).
     fn section(&mut self, section: &Section) {
         self.part(&section.part);
         if !section.part.is_empty() && section.text != SectionText::All {

@@ -156,7 +156,7 @@ pub struct SearchReply<'a> {
 }
 
 impl ResponseBuffer {
-    /// A response code in brackets, with the space after it.
+    /// Writes a response code in brackets, with the space after it; an id of a mailbox gets `F` in front.
     pub(crate) fn code(&mut self, code: &Code) -> &mut Self {
         self.text("[");
         match code {
@@ -187,12 +187,12 @@ impl ResponseBuffer {
         self.text("* OK ").code(code).line_text(text).end();
     }
 
-    /// `EXISTS`. RFC 9051 §7.4.1.
+    /// Writes `EXISTS`: the number of messages in the mailbox. RFC 9051 §7.4.1.
     pub fn exists(&mut self, count: u32) {
         self.text("* ").number(count).text(" EXISTS").end();
     }
 
-    /// `RECENT`. RFC 3501 §7.3.2.
+    /// Writes `RECENT`: the number of messages with `\Recent`. RFC 3501 §7.3.2.
     pub fn recent(&mut self, count: u32) {
         self.text("* ").number(count).text(" RECENT").end();
     }
@@ -232,6 +232,8 @@ impl ResponseBuffer {
         self.list_line("LSUB", entry);
     }
 
+    /// Writes a line `LIST` or `LSUB`, as `word` says: attributes, delimiter and name, and, if they are set, the
+    /// extended data `CHILDINFO` or `OLDNAME`.
     fn list_line(&mut self, word: &str, entry: &ListEntry<'_>) {
         self.text("* ").text(word).text(" (");
         for (at, attribute) in entry.attributes.iter().enumerate() {
@@ -253,7 +255,8 @@ impl ResponseBuffer {
         self.text(")) NIL NIL").end();
     }
 
-    /// `STATUS`. RFC 9051 §7.3.2.
+    /// Writes `STATUS` with the items and their values, in this order; an id of a mailbox is written as `(F<id>)`.
+    /// RFC 9051 §7.3.2.
     pub fn status(&mut self, mailbox: &str, values: impl IntoIterator<Item = (StatusItem, u64)>) {
         self.text("* STATUS ").mailbox(mailbox).text(" (");
         for (at, (item, value)) in values.into_iter().enumerate() {
@@ -291,7 +294,7 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// `THREAD`. RFC 5256 §4.
+    /// Writes `THREAD` with all threads; without any, the word alone. RFC 5256 §4.
     pub fn thread(&mut self, threads: &Threads) {
         self.text("* THREAD");
         let mut space = " ";
@@ -312,7 +315,8 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// `ESEARCH`, for the command of this tag. RFC 9051 §7.3.4.
+    /// Writes `ESEARCH`, for the command of this tag, with the requested values. Those of an empty result are omitted,
+    /// but `COUNT` is 0, and an empty page is `NIL`. RFC 9051 §7.3.4.
     pub(crate) fn esearch(&mut self, tag: &str, reply: &SearchReply<'_>) {
         let SearchReply { returns, uid, found, modseq } = reply;
         self.text("* ESEARCH (TAG \"").text(tag).text("\")").text(if *uid { " UID" } else { "" });

@@ -8,7 +8,8 @@ use crate::mda::{AppendMessage, Delivered};
 use crate::sync::beside_others;
 
 impl ImapHandler {
-    /// APPEND. RFC 9051 §6.3.12; RFC 4315 §3 (APPENDUID).
+    /// Executes APPEND: adds all messages or none, and replies with APPENDUID (RFC 4315 §3). Replies NO if one is
+    /// empty, and NO with TRYCREATE if the mailbox does not exist. RFC 9051 §6.3.12.
     pub(super) async fn append(&mut self, Append { mailbox, messages }: Append) -> Result<Reply, Failure> {
         if messages.iter().any(|message| message.message.is_empty()) {
             return Ok(cancelled_reply());
@@ -23,7 +24,9 @@ impl ImapHandler {
         }
     }
 
-    /// REPLACE. RFC 8508 §3.3, §3.4: the UID of the new message is reported before the old one is expunged.
+    /// Executes REPLACE: appends a message and removes the first one of `old`, atomically; reports the UID of the new
+    /// message before the old one is expunged, RFC 8508 §3.3, §3.4. Replies NO if the mailbox is read-only, the message
+    /// is empty, the old one was expunged, or the target does not exist; BAD if `old` names no message.
     pub(super) async fn replace(&mut self, Replace { old, mailbox, message }: Replace) -> Result<Reply, Failure> {
         let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
         if selected.read_only {
@@ -48,19 +51,19 @@ impl ImapHandler {
     }
 }
 
-/// RFC 3502 §6.3.11: an empty message cancels the whole command.
+/// The NO reply to an empty message, which cancels the whole command. RFC 3502 §6.3.11.
 fn cancelled_reply() -> Reply {
     Reply::no("Empty message, APPEND cancelled")
 }
 
-/// The message as the mailboxes take it, split after its leading trace fields.
+/// The message as the mailboxes take it, split after its leading trace fields, with its flags and date.
 fn append_message(message: NewMessage) -> AppendMessage {
     let NewMessage { flags, internal_date, message } = message;
     let message = beside_others(message.len(), || Message::new(message));
     AppendMessage { message, flags, received: internal_date }
 }
 
-/// APPENDUID for messages of one mailbox.
+/// The code APPENDUID for messages of one mailbox; UIDVALIDITY is 0 if there are none.
 fn append_uid(delivered: &[Delivered]) -> Code {
     let validity = delivered.first().map_or(0, |first| first.uidvalidity);
     Code::AppendUid { validity, uids: delivered.iter().map(|message| message.uid).collect() }

@@ -7,7 +7,10 @@ use crate::imap::{Code, MessageSet, Numbers, Reply, SequenceSet, Store};
 use crate::mda::{Copied, Uid};
 
 impl ImapHandler {
-    /// STORE. RFC 9051 §6.4.6. Also reports pending changes of the mailbox, but no expunges.
+    /// Executes STORE, RFC 9051 §6.4.6: changes flags, except of messages changed after UNCHANGEDSINCE, which the reply
+    /// names in MODIFIED (RFC 7162 §3.1.3). Reports pending changes of the mailbox, but no expunges, and unless silent
+    /// the new flags. Replies NO if the mailbox is read-only or all named messages are expunged, BAD for a number
+    /// without a message.
     pub(super) async fn store(&mut self, store: Store) -> Result<Reply, Failure> {
         let Store { set, mode, silent, unchanged_since, flags } = store;
         let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
@@ -63,7 +66,9 @@ impl ImapHandler {
         }
     }
 
-    /// COPY, or MOVE if the originals are removed. RFC 9051 §6.4.7, §6.4.8; RFC 4315 §3 (COPYUID).
+    /// Executes COPY, or MOVE if `remove_originals`; RFC 9051 §6.4.7, §6.4.8. COPYUID (RFC 4315 §3) is in the reply to
+    /// COPY, and in a response before that to MOVE. Replies NO if all named messages are expunged, the target does not
+    /// exist (TRYCREATE) or a MOVE is from a read-only mailbox; OK if the set names no message.
     pub(super) async fn copy(
         &mut self,
         set: &MessageSet,
@@ -104,8 +109,8 @@ impl ImapHandler {
         }
     }
 
-    /// EXPUNGE, or UID EXPUNGE of a set. RFC 9051 §6.4.3, §6.4.9. The expunged messages are reported by the updates
-    /// that follow each command.
+    /// Executes EXPUNGE, or UID EXPUNGE of a set of UIDs: removes messages with `\Deleted`. RFC 9051 §6.4.3, §6.4.9.
+    /// Replies NO if the mailbox is read-only. The updates that follow each command report the expunged messages.
     pub(super) async fn expunge(&mut self, only: Option<SequenceSet>) -> Result<Reply, Failure> {
         let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
         if selected.read_only {
@@ -132,7 +137,8 @@ impl ImapHandler {
         selected.created.extend(here.map(|(_, uid)| uid));
     }
 
-    /// Records that the client removed these messages, ascending, from the selected mailbox.
+    /// Records that the client removed these messages, ascending, from the selected mailbox, in place of those recorded
+    /// before.
     pub(super) fn note_removed(&mut self, uids: Vec<Uid>) {
         if let Some(selected) = &mut self.selected {
             selected.removed = uids;
@@ -140,7 +146,7 @@ impl ImapHandler {
     }
 }
 
-/// `None` when nothing was copied, because a set cannot be empty.
+/// The code COPYUID of a copy; `None` if nothing was copied, because a set cannot be empty.
 fn copy_uid(copied: Copied) -> Option<Code> {
     let Copied { uidvalidity, uids } = copied;
     let from: Numbers = uids.iter().map(|(from, _)| *from).collect();

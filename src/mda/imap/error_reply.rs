@@ -76,17 +76,18 @@ pub(super) fn target_error_reply(error: Error) -> Result<Reply, Failure> {
     }
 }
 
-/// The command names messages that were expunged, which the client does not know yet. RFC 5530 §3 (EXPUNGEISSUED).
+/// The NO reply to a command that names expunged messages, of which the client does not know yet. RFC 5530 §3
+/// (EXPUNGEISSUED).
 pub(super) fn expunged_reply() -> Reply {
     Reply::no("Some messages were expunged").with(Code::Word("EXPUNGEISSUED"))
 }
 
-/// The command names a sequence number without a message. RFC 9051 §6.4.
+/// The BAD reply to a command that names a sequence number without a message. RFC 9051 §6.4.
 pub(super) fn no_such_message_reply() -> Reply {
     Reply::bad("No such message")
 }
 
-/// The mailbox was opened by EXAMINE. RFC 9051 §6.3.3.
+/// The NO reply to a change of a mailbox that was opened by EXAMINE. RFC 9051 §6.3.3.
 pub(super) fn read_only_reply() -> Reply {
     Reply::no("Mailbox is read-only").with(Code::Word("CANNOT"))
 }

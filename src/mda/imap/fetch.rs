@@ -36,8 +36,10 @@ pub(super) struct FetchOptions<'a> {
 }
 
 impl ImapHandler {
-    /// FETCH. RFC 9051 §6.4.5. Given `since`, answers only for messages changed after it; given a page, only for that
-    /// part of them. Sets `\Seen`, and flushes long output on the way.
+    /// Executes FETCH, RFC 9051 §6.4.5. Given `since`, answers only for messages changed after it; given a page, only
+    /// for that part of them. Sets `\Seen`, and flushes long output on the way. Replies BAD for a number without a
+    /// message, NO for damaged messages or an undecodable part once the rest is written, NO with EXPUNGEISSUED if
+    /// nothing is left of any message.
     pub(super) async fn fetch(
         &mut self,
         set: &MessageSet,
@@ -106,8 +108,9 @@ impl ImapHandler {
         }
     }
 
-    /// RFC 9051 §6.4.5: reading a message without PEEK sets `\Seen`, unless nothing can be stored, as on a full disk.
-    /// Then writes pending updates, without expunges. Returns the UIDs that did not have it, ascending.
+    /// Sets `\Seen` on the messages at these places if an item asks for a message without PEEK (RFC 9051 §6.4.5); not
+    /// in a read-only mailbox, nor if the store cannot, as on a full disk. If it sets any, writes pending updates,
+    /// without expunges. Returns the UIDs that got it, ascending, without those expunged meanwhile.
     async fn mark_seen(&mut self, places: &[usize], items: &[Item]) -> Result<Vec<Uid>, Failure> {
         let Some(selected) = &self.selected else { return Ok(vec![]) };
         if selected.read_only || !items.iter().any(Item::sets_seen) {
@@ -138,8 +141,8 @@ impl ImapHandler {
         Ok(uids)
     }
 
-    /// Records the event that a message was retrieved, with the transcript since the last such event; nothing for a
-    /// message without a journey.
+    /// Records the event that a message was retrieved, with the transcript since the last such event, which it takes;
+    /// nothing for a message without a journey.
     fn report(&mut self, message: &Message) {
         let Some(journey) = message.journey() else { return };
         let step =
@@ -150,7 +153,8 @@ impl ImapHandler {
     }
 }
 
-/// Whether the item returns the message up to its end; a client that fetches in pieces ends with such an item.
+/// Whether the item is a section of the whole message, `BODY[]`, up to its end, `len` being its size; a client that
+/// fetches in pieces ends with such an item.
 fn is_whole(item: &Item, len: usize) -> bool {
     let Item::Body { section, partial, .. } = item else { return false };
     let to_end = partial.is_none_or(|(first, count)| len as u64 <= u64::from(first) + u64::from(count));
@@ -173,6 +177,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// What the items need of the messages of this mailbox; reads nothing yet.
     pub(super) fn of(mailbox: &Mailbox, items: &[Item]) -> Self {
         let needs = |need: fn(&Item) -> bool| items.iter().any(need);
         Self {
@@ -187,7 +192,8 @@ impl Sources {
         }
     }
 
-    /// What there is of the message at the first of these places; the others come next.
+    /// Loads what the items need of the message at the first of these places, at least one; the others come next. What
+    /// an expunged message lacks is left out of the source; a damaged message is an error.
     pub(super) fn next<'a>(&'a mut self, selected: &'a Selected, places: &[usize]) -> Result<Source<'a>, Error> {
         let meta = &selected.view.messages[places[0]];
         let mut source = Source { listed: self.listed, ..Source::of(meta) };
@@ -231,6 +237,7 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
+    /// A source with the metadata only.
     fn of(meta: &'a MessageMeta) -> Self {
         Self {
             meta,
@@ -244,13 +251,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether anything but its UID, which the client knows, can be said about the message.
+    /// Whether an item other than its UID, which the client knows, can be answered; always if there is no other item.
     pub(super) fn answers_any(&self, items: &[Item]) -> bool {
         let mut more = items.iter().filter(|item| **item != Item::Uid).peekable();
         more.peek().is_none() || more.any(|item| self.answers(item))
     }
 
-    /// Whether what the item asks for was loaded.
+    /// Whether what the item asks for was loaded; always for items of the metadata, such as FLAGS.
     fn answers(&self, item: &Item) -> bool {
         match item {
             Item::Envelope | Item::BodyStructure { extensible: true } | Item::ThreadId => self.summary.is_some(),
@@ -267,8 +274,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Writes one FETCH response with all items that can be answered, and what the options add; `false` when a part
-    /// cannot be decoded, which is left out. RFC 3516 §4.3 (UNKNOWN-CTE).
+    /// Writes one FETCH response with all items that can be answered, and what the options add: flags that the command
+    /// has set, and with CONDSTORE UID and MODSEQ. Returns `false` if a part cannot be decoded, which is left out.
+    /// RFC 3516 §4.3 (UNKNOWN-CTE).
     pub(super) fn write(
         &self,
         out: &mut ResponseBuffer,
@@ -298,11 +306,12 @@ impl<'a> Source<'a> {
         complete
     }
 
+    /// Writes the item FLAGS, with `\Recent` if the message is recent in this session.
     fn write_flags(&self, fetch: &mut FetchReply<'_>, selected: &Selected) {
         fetch.flags(self.meta.flags, selected.is_recent(self.meta.uid), &self.meta.keywords);
     }
 
-    /// Writes one item for which there is data; `false` when it cannot be decoded.
+    /// Writes one item for which there is data; returns `false`, and writes nothing, if it cannot be decoded.
     fn write_item(&self, fetch: &mut FetchReply<'_>, selected: &Selected, item: &Item) -> bool {
         match (item, &self.structure, &self.message) {
             (Item::Flags, ..) => self.write_flags(fetch, selected),
@@ -345,7 +354,8 @@ impl<'a> Source<'a> {
 }
 
 impl Source<'_> {
-    /// The names of the fields that an item asks for, if the kept header has them without the trace lines.
+    /// The names of the fields that an item asks for, if the kept header has them and no trace lines were loaded; else
+    /// `None`.
     fn listed_names<'a>(&self, item: &'a Item) -> Option<&'a [String]> {
         match (self.header, &self.trace) {
             (Some(_), None) if self.listed => item.field_names(),
@@ -354,8 +364,8 @@ impl Source<'_> {
         }
     }
 
-    /// The bytes of a section, from the kept header if that is enough, else from the message; `None` if the part does
-    /// not exist.
+    /// The bytes of a section, in pieces: from the kept header if that is enough, `listed` being the names of fields
+    /// that it has, else from the message. `None` if the part does not exist.
     fn section(&self, section: &Section, listed: Option<&[String]>) -> Option<Vec<Bytes>> {
         match (self.header, listed, &self.trace, &self.message, &self.structure) {
             (Some(header), Some(names), ..) => Some(vec![pick_fields(&[header.bytes], names, false)]),
@@ -374,7 +384,7 @@ impl Source<'_> {
     }
 }
 
-/// The bytes within `bounds`, the first and a count; all of them if that is `None`.
+/// The bytes within `bounds`, the first byte and a count; all of them if that is `None`.
 fn cut(pieces: Vec<Bytes>, bounds: Option<(u32, u32)>) -> Vec<Bytes> {
     match bounds {
         Some(bounds) => partial(&pieces, bounds),
@@ -384,8 +394,8 @@ fn cut(pieces: Vec<Bytes>, bounds: Option<(u32, u32)>) -> Vec<Bytes> {
 
 struct Undecodable;
 
-/// The body of a part without its transfer encoding; the message as a whole has none. `None` if the part does not
-/// exist.
+/// The body of a part without its transfer encoding, in pieces; without a part number, the message as it is. `None` if
+/// the part does not exist; fails if it cannot be decoded.
 fn decoded(structure: &Structure, part: &[u32], message: &Message) -> Result<Option<Vec<Bytes>>, Undecodable> {
     if part.is_empty() {
         let whole = Section { part: vec![], text: SectionText::All };

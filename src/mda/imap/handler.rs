@@ -34,12 +34,14 @@ impl ImapHandler {
         Self { conn, user, account, mailboxes, selected: None, reader, notify: None }
     }
 
+    /// Serves the connection until it ends, then closes the selected mailbox.
     pub(super) async fn run(mut self) -> Result<(), net::Error> {
         let outcome = self.serve().await;
         self.deselect().await;
         outcome
     }
 
+    /// Answers requests until the session ends. Fails if the connection does.
     async fn serve(&mut self) -> Result<(), net::Error> {
         while let Some(event) = self.event().await? {
             match event {
@@ -54,7 +56,8 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// Executes a request, then writes updates and its reply. Arrivals that the request must see are reported first.
+    /// Executes a request, then writes updates and its reply. Arrivals that the request must see are reported first. A
+    /// mailbox error becomes a NO reply; only a failed connection is returned.
     async fn answer(&mut self, request: Request) -> Result<(), net::Error> {
         let options = UpdateOptions { hold_expunges: request.holds_expunges(), ..UpdateOptions::default() };
         if request.enables_condstore() {
@@ -73,7 +76,7 @@ impl ImapHandler {
         self.finish(&reply, &options).await
     }
 
-    /// Writes pending updates, events and new messages, and completes the command with the reply.
+    /// Writes pending updates, the events and new messages of NOTIFY, and completes the command with the reply.
     async fn finish(&mut self, reply: &Reply, options: &UpdateOptions<'_>) -> Result<(), net::Error> {
         self.write_updates(options);
         self.write_events();
@@ -117,7 +120,8 @@ impl ImapHandler {
         }
     }
 
-    /// Writes the changes of the selected mailbox, if any.
+    /// Writes the changes of the selected mailbox, if any, as the options and NOTIFY allow. Deselects it if it was
+    /// deleted; any other error is logged.
     pub(super) fn write_updates(&mut self, options: &UpdateOptions<'_>) {
         let options = UpdateOptions { enabled: self.conn.machine.enabled(), filter: self.update_filter(), ..*options };
         let Some(selected) = &mut self.selected else { return };
@@ -132,7 +136,9 @@ impl ImapHandler {
         }
     }
 
-    /// SELECT and EXAMINE. The mailbox selected before is closed even if this fails. RFC 9051 §6.3.2, §6.3.3.
+    /// Executes SELECT, or EXAMINE if `read_only`; writes the state of the mailbox and, if the client gave what it
+    /// knows of it, the changes since. The mailbox selected before is closed even if this fails. RFC 9051 §6.3.2,
+    /// §6.3.3.
     async fn select(&mut self, name: &str, read_only: bool, known: Option<&Resync>) -> Result<Reply, Failure> {
         self.deselect().await;
         let mailbox = self.mailboxes.open(&self.account, name)?;
@@ -171,7 +177,8 @@ impl ImapHandler {
         self.selected = Some(selected);
     }
 
-    /// CLOSE and UNSELECT. RFC 9051 §6.4.1, §6.4.2: expunged messages are not reported.
+    /// Executes CLOSE, or UNSELECT unless `expunge`: CLOSE removes messages with `\Deleted`, unless the mailbox is
+    /// read-only. Deselects the mailbox; expunged messages are not reported. RFC 9051 §6.4.1, §6.4.2.
     async fn close(&mut self, expunge: bool) -> Result<Reply, Failure> {
         if expunge
             && let Some(selected) = &self.selected
@@ -183,20 +190,21 @@ impl ImapHandler {
         Ok(Reply::ok(if expunge { "CLOSE completed" } else { "UNSELECT completed" }))
     }
 
+    /// Closes the selected mailbox, if any, without a response.
     async fn deselect(&mut self) {
         if let Some(selected) = self.selected.take() {
             selected.close().await;
         }
     }
 
-    /// Begins IDLE after the pending updates.
+    /// Writes pending updates, then begins IDLE.
     fn idle(&mut self) {
         self.write_updates(&UpdateOptions::default());
         self.conn.machine.idle();
     }
 
-    /// The next event. Until it comes, changes are reported to a client in IDLE (RFC 9051 §6.3.13) or with NOTIFY (RFC
-    /// 5465 §3.1).
+    /// The next event; `None` at the end of the session. Until it comes, changes are reported to a client in IDLE
+    /// (RFC 9051 §6.3.13) or with NOTIFY (RFC 5465 §3.1).
     async fn event(&mut self) -> Result<Option<Event>, net::Error> {
         let (is_idle, has_notify) = (self.conn.machine.is_idling(), self.notify.is_some());
         if !is_idle && !has_notify {
@@ -227,7 +235,7 @@ impl ImapHandler {
     }
 }
 
-/// Waits for the next change; forever if nothing is followed.
+/// Waits for the next change; forever if nothing is followed. Fails if the sender is gone.
 async fn changed(changes: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
     match changes {
         Some(changes) => changes.changed().await,

@@ -20,7 +20,8 @@ impl MessageBatch {
         Self { mailbox, read_ahead: VecDeque::new() }
     }
 
-    /// The message at the first of these places; the others are requested next. `None` if it was expunged.
+    /// The message at the first of these places, ascending; the others are requested next, and read ahead if they are
+    /// adjacent. `None` if it was expunged or `places` is empty; fails if it is damaged.
     pub(super) fn first(&mut self, view: &View, places: &[usize]) -> Result<Option<Message>, Error> {
         let Some(meta) = places.first().and_then(|place| view.messages.get(*place)) else { return Ok(None) };
         while self.read_ahead.front().is_some_and(|(uid, _)| *uid < meta.uid) {
@@ -35,7 +36,8 @@ impl MessageBatch {
     }
 }
 
-/// How many of the places are read with one query: the first, and those adjacent to it.
+/// How many of the places, at least one, are read with one query: the first, and those adjacent to it up to 64 messages
+/// and about 256 KiB.
 fn run_len(view: &View, places: &[usize]) -> usize {
     let mut bytes = 0;
     let is_near = |(place, next): &(&usize, usize)| {

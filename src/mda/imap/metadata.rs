@@ -12,6 +12,7 @@ use crate::mda::Error;
 const ADMIN: &str = "/shared/admin";
 
 impl ImapHandler {
+    /// Executes GETMETADATA or SETMETADATA.
     pub(super) async fn metadata(&mut self, request: MetadataRequest) -> Result<Reply, Failure> {
         match request {
             MetadataRequest::Get(get) => self.get_metadata(&get),
@@ -19,7 +20,9 @@ impl ImapHandler {
         }
     }
 
-    /// GETMETADATA. RFC 5464 §4.2. An entry that does not exist is reported once, as `NIL`.
+    /// Executes GETMETADATA of a mailbox, or of the server if its name is empty, RFC 5464 §4.2: writes the entries that
+    /// the request reaches, each once, and `NIL` for one that reaches none. Leaves out values longer than MAXSIZE;
+    /// LONGENTRIES in the reply is the size of the longest of them.
     fn get_metadata(&mut self, get: &GetMetadata) -> Result<Reply, Failure> {
         let GetMetadata { mailbox, entries, depth, size_max } = get;
         let mut all = self.mailboxes.annotations(&self.account, mailbox_or_server(mailbox))?;
@@ -51,7 +54,9 @@ impl ImapHandler {
         Ok(if longest == 0 { reply } else { reply.with(Code::LongEntries(longest as u64)) })
     }
 
-    /// SETMETADATA. RFC 5464 §4.3.
+    /// Executes SETMETADATA of a mailbox, or of the server if its name is empty, RFC 5464 §4.3: all entries or none.
+    /// Replies NO with MAXSIZE for a value that is too large, TOOMANY for too many entries, and NOPERM for shared
+    /// entries of the server.
     async fn set_metadata(&mut self, mailbox: &str, values: Vec<(String, Option<Bytes>)>) -> Result<Reply, Failure> {
         if values.iter().flat_map(|(_, value)| value).any(|value| MAX_METADATA_BYTES < value.len()) {
             return Ok(Reply::no("Value too large").with(Code::MetadataMaxSize(MAX_METADATA_BYTES as u64)));

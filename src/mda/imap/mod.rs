@@ -67,6 +67,7 @@ impl Imap {
         Self(users)
     }
 
+    /// A session for this connection, with the name and settings of the host that greets; encrypted if the stream is.
     fn session(&self, stream: &Stream, recorder: Recorder) -> Session {
         let host = self.0.greeting_host().context();
         let config = SessionConfig {
@@ -82,7 +83,8 @@ impl Imap {
         Session::new(config, stream.tls().is_some())
     }
 
-    /// Handles the connection until a user has logged in; `None` if the client disconnected before.
+    /// Handles the connection, STARTTLS included, until a user has logged in, and sets the largest APPEND of the host
+    /// of that user; `None` if the session ended before.
     async fn log_in(&self, conn: &mut Conn<Session>, recorder: &Recorder) -> Result<Option<AuthenticatedUser>, Error> {
         while let Some(event) = conn.event().await? {
             match event {
@@ -113,7 +115,8 @@ impl Imap {
         Ok(None)
     }
 
-    /// Opens the account of a user, which is made at the first login. `Err` is the text of the reply.
+    /// Opens the account of a user, which is created at the first login, and binds the connection to its host. `Err` is
+    /// the text of the reply: the user is unknown, the host is off, or the store fails.
     async fn open(&self, login: &str, conn: &mut Conn<Session>) -> Result<AuthenticatedUser, &'static str> {
         let user = self.0.user(login).ok_or(UNAVAILABLE)?;
         // RFC 5530 §3: also while the host with the mailboxes is off.

@@ -21,7 +21,9 @@ use crate::sync::Turn;
 const MAX_NAMES: usize = 1_000;
 
 impl ImapHandler {
-    /// NOTIFY; `None` for NOTIFY NONE. RFC 5465 §3.1.
+    /// Executes NOTIFY; `None` is NOTIFY NONE. Reports pending events and changes first, and the STATUS of mailboxes if
+    /// asked for. Replies NO with NOTIFICATIONOVERFLOW for more than 1000 names; then the old setting stays. RFC 5465
+    /// §3.1.
     pub(super) async fn set_notify(&mut self, notify: Option<Notify>) -> Result<Reply, Failure> {
         let overflow = Code::Word("NOTIFICATIONOVERFLOW");
         let Some(mut notify) = notify else {
@@ -43,7 +45,8 @@ impl ImapHandler {
         Ok(Reply::ok("NOTIFY completed"))
     }
 
-    /// Writes `STATUS` of every mailbox with events for messages or flags, except the selected one: NOTIFY SET STATUS.
+    /// Writes `STATUS` of every mailbox for whose messages or flags this NOTIFY asks events, except the selected one:
+    /// NOTIFY SET STATUS. Flushes long output on the way.
     async fn write_all_status(&mut self, notify: &Notify) -> Result<(), Failure> {
         let mut turn = Turn::begin();
         for listed in self.mailboxes.list(&self.account)? {
@@ -57,7 +60,8 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// Which changes of the selected mailbox are reported.
+    /// Which changes of the selected mailbox are reported: without NOTIFY messages and flags, with NOTIFY what it asks
+    /// for, or none if it does not name the selected mailbox.
     pub(super) fn update_filter(&self) -> UpdateFilter {
         match self.notify.as_ref().map(|notify| &notify.selected) {
             None => UpdateFilter::default(),
@@ -68,14 +72,15 @@ impl ImapHandler {
         }
     }
 
-    /// Whether expunges wait for a command that allows them. RFC 5465 §6.1.2.
+    /// Whether expunges wait for a command that allows them: with SELECTED-DELAYED, except in IDLE. RFC 5465 §6.1.2.
     pub(super) fn holds_expunges(&self) -> bool {
         let selected = self.notify.as_ref().and_then(|notify| notify.selected.as_ref());
         selected.is_some_and(|selected| selected.delayed) && !self.conn.machine.is_idling()
     }
 
-    /// Writes what other sessions have changed since the last call, as far as the client asked for it. After an
-    /// overflow of events, NOTIFY is off.
+    /// Writes what other sessions have changed since the last call, as far as NOTIFY asks for it, or without NOTIFY
+    /// changes of metadata. If events were lost, writes NOTIFICATIONOVERFLOW and sets NOTIFY NONE. Logs an error of the
+    /// store.
     pub(super) fn write_events(&mut self) {
         let update = self.reader.read();
         if update == FeedUpdate::default() {
@@ -104,7 +109,8 @@ impl ImapHandler {
         }
     }
 
-    /// Without NOTIFY, changes of metadata are reported if METADATA is enabled. RFC 5464 §4.4.2.
+    /// Writes `METADATA` for changed annotations, if the client has enabled METADATA; for a session without NOTIFY.
+    /// RFC 5464 §4.4.2.
     fn write_metadata_events(&mut self, update: &FeedUpdate) {
         if !self.conn.machine.enabled().metadata {
             return;
@@ -116,7 +122,8 @@ impl ImapHandler {
         }
     }
 
-    /// Writes `LIST`, `METADATA` and `STATUS` for the events that the client asked for.
+    /// Writes `LIST`, `METADATA` and `STATUS` for the events that the client asked for. A created or deleted name is
+    /// listed with its parent, each once.
     fn write_notify_events(&mut self, notify: &Notify, update: &FeedUpdate) -> Result<(), Error> {
         let all = self.mailboxes.list(&self.account)?;
         let mut reported_names = BTreeSet::new();
@@ -165,14 +172,15 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// `LIST` with all attributes of a name. RFC 5465 §5.4, §5.5.
+    /// Writes `LIST` with all attributes of a name, and with its old name after a rename. RFC 5465 §5.4, §5.5.
     fn write_name(&mut self, listed: &Listed, old_name: Option<&str>) {
         let attributes = super::tree::attributes(listed, Attribute::NonExistent, true);
         let entry = ListEntry { old_name, ..super::tree::entry(&attributes, &listed.name) };
         self.conn.machine.out().list(&entry);
     }
 
-    /// `STATUS` of a mailbox that is not selected. RFC 5465 §5.1, §5.2, §5.3.
+    /// Writes `STATUS` with these items, and with CONDSTORE also HIGHESTMODSEQ; nothing for the selected mailbox, a
+    /// name without a mailbox, or no items. RFC 5465 §5.1, §5.2, §5.3.
     fn write_status_of(&mut self, listed: &Listed, items: &[StatusItem]) {
         let selected = self.selected.as_ref().map(|selected| selected.mailbox.id());
         let Some(status) = listed.status.filter(|status| !items.is_empty() && Some(status.id) != selected) else {
@@ -190,8 +198,9 @@ impl ImapHandler {
         self.selected.as_ref().is_some_and(|selected| !selected.new.is_empty())
     }
 
-    /// Writes FETCH responses for new messages, as many as are sent at once; the others stay pending. They do not set
-    /// `\Seen`. If the client has turned them off meanwhile, none stay pending. RFC 5465 §5.2.
+    /// Writes FETCH responses for new messages until the output is long; the others stay pending. They do not set
+    /// `\Seen`. If the client has turned them off meanwhile, none stay pending. An unreadable message is logged.
+    /// RFC 5465 §5.2.
     pub(super) fn write_new_messages(&mut self) {
         let Some(selected) = &mut self.selected else { return };
         let uids = std::mem::take(&mut selected.new);
@@ -248,7 +257,7 @@ fn matches(filter: &Filter, listed: &Listed) -> bool {
     }
 }
 
-/// The entry of a name in a sorted list; one without a mailbox if the name is not in it.
+/// The entry of a name in a list sorted by name; one without a mailbox if the name is not in it.
 fn find(all: &[Listed], name: &str) -> Listed {
     let found = all.binary_search_by(|listed| listed.name.as_str().cmp(name)).ok().map(|at| all[at].clone());
     found.unwrap_or_else(|| Listed {
@@ -260,13 +269,13 @@ fn find(all: &[Listed], name: &str) -> Listed {
     })
 }
 
-/// The parent of a mailbox, whose child attributes may have changed. RFC 5465 §5.4.
+/// The parent of a mailbox, whose child attributes may have changed; `None` at the top level. RFC 5465 §5.4.
 fn parent(name: &str) -> Option<&str> {
     name.rsplit_once(super::tree::DELIMITER).map(|(parent, _)| parent)
 }
 
-/// The STATUS items to report after changes of messages or flags; `first` for the initial report. RFC 5465 §3.1, §5.1,
-/// §5.2, §5.3. UNSEEN is part of the message counts.
+/// The STATUS items to report: `counted` after changes of messages, `flagged` after changes of flags, `first` adds
+/// UIDVALIDITY for the initial report. RFC 5465 §3.1, §5.1, §5.2, §5.3. UNSEEN is part of the message counts.
 fn status_items(counted: bool, flagged: bool, first: bool) -> Vec<StatusItem> {
     [
         (counted, StatusItem::Messages),

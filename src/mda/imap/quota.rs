@@ -10,6 +10,9 @@ use crate::world::Quota;
 const STORAGE_UNIT_BYTES: u64 = 1024;
 
 impl ImapHandler {
+    /// Executes GETQUOTA of a quota root or GETQUOTAROOT of a mailbox, RFC 9208 §4.1: writes `QUOTAROOT` and `QUOTA`.
+    /// Replies NO with NONEXISTENT for another root than the account, an account without a quota, or a name that no
+    /// mailbox can have.
     pub(super) fn quota(&mut self, request: &QuotaRequest) -> Result<Reply, Failure> {
         let quota = self.mailboxes.quota(&self.account);
         // RFC 9208 §4.1.2: the mailbox need not exist, but there can be one.
@@ -33,7 +36,8 @@ impl ImapHandler {
         }))
     }
 
-    /// `QUOTA` with the usage and the limit of each limited resource; STORAGE in units of 1024 bytes.
+    /// Writes `QUOTA` with the usage and the limit of each limited resource; STORAGE in units of 1024 bytes, the usage
+    /// rounded up and the limit down.
     fn write_quota(&mut self, Quota { storage, messages }: Quota) -> Result<(), Error> {
         let Usage { bytes, messages: count } = self.mailboxes.usage(&self.account)?;
         let (used, limit) = (bytes.div_ceil(STORAGE_UNIT_BYTES), storage.map(|storage| storage / STORAGE_UNIT_BYTES));

@@ -6,7 +6,7 @@ use super::selected::Selected;
 use crate::imap::{ChangedSince, Code, MessageSet, Numbers, Resync, SequenceSet};
 
 impl ImapHandler {
-    /// Enables CONDSTORE. If a mailbox is selected, its modification sequence is reported the first time.
+    /// Enables CONDSTORE. If it was off and a mailbox is selected, writes HIGHESTMODSEQ of its view.
     pub(super) fn enable_condstore(&mut self) {
         let is_new = self.conn.machine.enable_condstore();
         if let Some(selected) = self.selected.as_ref().filter(|_| is_new) {
@@ -15,8 +15,8 @@ impl ImapHandler {
         }
     }
 
-    /// Reports the changes to a client that has just selected a mailbox it knows; nothing if UIDVALIDITY is another.
-    /// RFC 7162 §3.2.5.1.
+    /// Writes `VANISHED (EARLIER)` and changed flags since the modification sequence that the client knows, among the
+    /// UIDs that it knows, after it has selected a mailbox; nothing if UIDVALIDITY is another. RFC 7162 §3.2.5.1.
     pub(super) fn resync(&mut self, known: &Resync) -> Result<(), Failure> {
         let Some(selected) = self.selected.as_ref().filter(|selected| selected.view.uidvalidity == known.uidvalidity)
         else {
@@ -39,7 +39,8 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// With `VANISHED`, reports the UIDs of a set that were expunged. RFC 7162 §3.2.6.
+    /// If FETCH has the modifier `VANISHED`, writes `VANISHED (EARLIER)` with those UIDs of a set that were expunged
+    /// since. RFC 7162 §3.2.6.
     pub(super) fn write_vanished(&mut self, set: &MessageSet, since: ChangedSince) -> Result<(), Failure> {
         let Some(selected) = self.selected.as_ref().filter(|_| since.vanished) else { return Ok(()) };
         let uids = match &set.set {
@@ -55,7 +56,8 @@ impl ImapHandler {
     }
 }
 
-/// UIDs among these that were expunged after this change. Those still in the client's view are reported later.
+/// UIDs among these that were expunged after this modification sequence, perhaps with some that never existed. Those
+/// still in the view of the client are left out, and reported later.
 fn vanished(selected: &Selected, modseq: u64, uids: &Numbers) -> Result<Numbers, Failure> {
     let expunged = selected.mailbox.vanished_since(modseq, uids)?;
     Ok(expunged.into_iter().filter(|uid| selected.view.find(*uid).is_none()).collect())

@@ -19,7 +19,8 @@ use crate::sync::{Turn, beside_others};
 const WINDOW: usize = 64;
 
 impl ImapHandler {
-    /// SEARCH; stores the result as `$` if the client asked for that.
+    /// Executes SEARCH: writes `SEARCH` or `ESEARCH` with sequence numbers or UIDs, and with the highest modification
+    /// sequence of the result if the key uses MODSEQ; stores the result as `$` if the client asked for that.
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
         let Some(selected) = &mut self.selected else { return Ok(Reply::ok("No mailbox selected")) };
@@ -35,7 +36,9 @@ impl ImapHandler {
         Ok(Reply::ok("SEARCH completed"))
     }
 
-    /// The UIDs of the messages of the selected mailbox that match a key; none without a selected mailbox.
+    /// The UIDs of the messages of the selected mailbox that match a key, ascending; none without a selected mailbox. A
+    /// message that cannot be read, because it was expunged or is damaged, does not match where its text decides. Lets
+    /// other tasks run on the way.
     pub(super) async fn find(&self, key: &Key) -> Result<Numbers, Failure> {
         let mut uids = Numbers::default();
         let Some(selected) = &self.selected else { return Ok(uids) };
@@ -64,7 +67,8 @@ impl ImapHandler {
         Ok(uids)
     }
 
-    /// The reply to a search with an unknown charset. As a failed search, it clears the saved result, RFC 5182 §2.1.
+    /// The reply NO with BADCHARSET to a search with an unknown charset. As a failed search, it clears the saved
+    /// result, RFC 5182 §2.1.
     pub(super) fn unsave(&mut self) -> Reply {
         if let Some(selected) = &mut self.selected {
             selected.saved = Numbers::default();
@@ -74,7 +78,7 @@ impl ImapHandler {
 }
 
 /// The part of the found UIDs that is saved as `$`, RFC 9051 §6.4.4.4, RFC 9394 §3.2: a search for only the lowest, the
-/// highest or a page saves only those.
+/// highest or a page saves only those; any other saves all.
 fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     if returns.all || returns.count || !(returns.min || returns.max || returns.page.is_some()) {
         return uids;
@@ -84,8 +88,8 @@ fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     ends.into_iter().flatten().chain(page.iter().flat_map(Numbers::iter)).collect()
 }
 
-/// The highest modification sequence of the reported messages; a search for only the ends reports only those. RFC 7162
-/// §3.1.10.
+/// The highest modification sequence of the reported messages; a search for only the ends reports only those. `None` if
+/// there is none. RFC 7162 §3.1.10.
 pub(super) fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Numbers) -> Option<u64> {
     let reported = match returns {
         Some(returns) => saved(returns, uids.clone()),
@@ -94,7 +98,7 @@ pub(super) fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Nu
     reported.iter().filter_map(|uid| view.find(uid)).map(|message| message.modseq).max()
 }
 
-/// The facts about a message that the view has.
+/// The facts about the message at a place, from 0, that the view has; neither summary nor text.
 fn facts<'a>(selected: &Selected, place: usize, message: &'a MessageMeta, now: Timestamp) -> MessageFacts<'a> {
     MessageFacts {
         number: place as u32 + 1,
@@ -136,7 +140,8 @@ impl<'a> SearchRunner<'a> {
         Self { selected, key, now, summaries, filter, texts, headers, batch }
     }
 
-    /// Whether a message matches; `None` if that takes the message itself.
+    /// Whether the message at a place matches, from the view, the summary and the text filter; `None` if that takes the
+    /// message itself. An expunged message without a summary does not match.
     fn decide(&mut self, place: usize, message: &MessageMeta) -> Result<Option<bool>, Error> {
         let facts = facts(self.selected, place, message, self.now);
         if let Some(found) = evaluate(self.key, &facts, None) {
@@ -154,7 +159,9 @@ impl<'a> SearchRunner<'a> {
         Ok(evaluate(self.key, &MessageFacts { lacks: &lacks, ..facts }, None))
     }
 
-    /// Whether the message at the first of these places matches; the others are asked for next.
+    /// Reads the message at the first of these places, or only its header if that is enough and is kept, and returns
+    /// whether it matches; the others are asked for next. One that cannot be read, because it was expunged or is
+    /// damaged, does not match.
     fn read_first(&mut self, places: &[usize]) -> Result<bool, Error> {
         let meta = &self.selected.view.messages[places[0]];
         let needs_body = self.key.needs_body();
@@ -179,7 +186,8 @@ impl<'a> SearchRunner<'a> {
         Ok(beside_others(message.len(), || evaluate(self.key, &facts, text.as_ref())).unwrap_or(false))
     }
 
-    /// The header of a message without its body, if it is kept.
+    /// The whole header of a message, trace included, without its body; `None` if it is not kept or the message was
+    /// expunged.
     fn header(&mut self, meta: &MessageMeta) -> Result<Option<Message>, Error> {
         let header = self.headers.find(meta)?.filter(|header| header.is_whole);
         let Some(content) = header.map(|header| Content::new(Bytes::copy_from_slice(header.bytes))) else {
@@ -189,6 +197,7 @@ impl<'a> SearchRunner<'a> {
     }
 }
 
+/// What a search uses of a summary.
 fn known<'a>(summary: &CachedSummary<'a>) -> KnownFacts<'a> {
     KnownFacts { fields: summary.fields, sent: summary.sent, sort_keys: summary.sort_keys }
 }

@@ -72,7 +72,7 @@ impl Default for UpdateFilter {
 }
 
 impl Selected {
-    /// Starts with the current view. In IMAP4rev2 nothing is recent.
+    /// Starts with this view. The messages of it that no session has claimed are recent; in IMAP4rev2 none is.
     pub(super) fn new(mailbox: Mailbox, read_only: bool, view: Arc<View>, rev2: bool) -> Self {
         let mut selected = Self {
             mailbox,
@@ -94,8 +94,8 @@ impl Selected {
         selected
     }
 
-    /// The UID from which on messages of the view are recent. SELECT claims them for this session, EXAMINE does not.
-    /// RFC 3501 §2.3.2.
+    /// The UID from which on messages of the view are recent. After SELECT, claims them for this session, so that they
+    /// are recent in no other; after EXAMINE, claims nothing. RFC 3501 §2.3.2.
     fn first_recent(&mut self) -> Uid {
         if self.read_only {
             return self.mailbox.recent_from();
@@ -105,6 +105,7 @@ impl Selected {
         first
     }
 
+    /// Whether the message is `\Recent` in this session.
     pub(super) fn is_recent(&self, uid: Uid) -> bool {
         self.recent.contains(uid)
     }
@@ -114,7 +115,7 @@ impl Selected {
         self.held_expunges.contains(&uid)
     }
 
-    /// All system flags, and the keywords that were reported.
+    /// All system flags, and the keywords that were reported to the client.
     pub(super) fn known_flags(&self) -> Flags {
         let system = SystemFlags::ALL.iter().fold(SystemFlags::NONE, |all, (flag, _)| all.with(*flag));
         Flags { system, keywords: self.keywords.iter().cloned().collect() }
@@ -125,7 +126,7 @@ impl Selected {
         self.recent.ranges().iter().map(|range| self.between(range).len()).sum::<usize>() as u32
     }
 
-    /// Adds the keywords of these messages; returns whether any was not reported before.
+    /// Adds the keywords of these messages to the reported ones, up to 1000; returns whether any was new.
     fn add_keywords<'a>(&mut self, messages: impl IntoIterator<Item = &'a MessageMeta>) -> bool {
         let before = self.keywords.len();
         for word in messages.into_iter().flat_map(|message| message.keywords.iter()) {
@@ -136,8 +137,8 @@ impl Selected {
         before < self.keywords.len()
     }
 
-    /// The places of the messages in a set, ascending. `None` if a sequence number does not exist; UIDs that do not
-    /// exist are ignored. RFC 9051 §6.4.9.
+    /// The places, from 0, of the messages in a set, ascending. `None` if a sequence number does not exist; UIDs that
+    /// do not exist are ignored. RFC 9051 §6.4.9.
     pub(super) fn places(&self, set: &MessageSet) -> Option<Vec<usize>> {
         let count = self.view.messages.len() as u32;
         let by_uid = |numbers: &Numbers| numbers.ranges().iter().flat_map(|range| self.between(range)).collect();
@@ -152,7 +153,8 @@ impl Selected {
         }
     }
 
-    /// The places of the messages in a set that changed after a modification sequence. `None` as for [`Self::places`].
+    /// The places, from 0, of the messages in a set that changed after a modification sequence, ascending. `None` if a
+    /// sequence number does not exist; UIDs that do not exist are ignored.
     pub(super) fn changed_places(&self, set: &MessageSet, since: ChangedSince) -> Option<Vec<usize>> {
         let count = self.view.messages.len() as u32;
         let (numbers, by_uid) = match (&set.set, set.uid) {
@@ -170,7 +172,7 @@ impl Selected {
         Some(changed.filter(is_in).map(|(place, _)| place).collect())
     }
 
-    /// The places of the messages with these UIDs.
+    /// The places of the messages whose UIDs are in this range.
     fn between(&self, uids: &RangeInclusive<Uid>) -> Range<usize> {
         let messages = &self.view.messages;
         let after = uids.end().checked_add(1).map_or(messages.len(), |after| messages.count_before(after));
@@ -182,13 +184,14 @@ impl Selected {
         self.view.messages.last().map_or(0, |message| message.uid)
     }
 
-    /// UIDs of the messages at these places.
+    /// The UIDs of the messages at these places, which must exist.
     pub(super) fn uids(&self, places: &[usize]) -> Vec<Uid> {
         places.iter().map(|place| self.view.messages[*place].uid).collect()
     }
 
     /// Writes the changes of the mailbox since the last update, as far as the options allow; the view then has them
-    /// too.
+    /// too. Expunges that are held stay in the view, and arrivals that are not reported stay out of it, until a later
+    /// update. Fails if the mailbox was deleted or cannot be read.
     pub(super) fn write_updates(&mut self, out: &mut ResponseBuffer, options: &UpdateOptions<'_>) -> Result<(), Error> {
         let new = self.mailbox.view()?;
         let old = self.view.clone();
@@ -213,8 +216,8 @@ impl Selected {
         Ok(())
     }
 
-    /// Reports added messages: `EXISTS`, `RECENT`, and `FLAGS` with new keywords. Their FETCH responses become pending
-    /// if the client wants them.
+    /// Reports added messages: `EXISTS`, `RECENT` except in IMAP4rev2, and `FLAGS` if there are new keywords. Their
+    /// FETCH responses become pending if the client wants them, except of messages that it created itself.
     fn write_arrived(&mut self, out: &mut ResponseBuffer, arrived: &[Uid], options: &UpdateOptions<'_>) {
         let created = std::mem::take(&mut self.created);
         if arrived.is_empty() {
@@ -235,8 +238,8 @@ impl Selected {
         }
     }
 
-    /// `FETCH` with the flags of changed messages, except those that the command reports itself; before that, `FLAGS`
-    /// with new keywords.
+    /// Writes `FETCH` with the flags of changed messages, except those that the command reports itself; before that,
+    /// `FLAGS` if there are new keywords.
     fn write_flags(&mut self, out: &mut ResponseBuffer, changed: &[Uid], options: &UpdateOptions<'_>) {
         let view = self.view.clone();
         if self.add_keywords(changed.iter().filter_map(|uid| view.find(*uid))) {
@@ -247,8 +250,8 @@ impl Selected {
         }
     }
 
-    /// `FETCH` with the flags of one message, and with its UID if `by_uid`; nothing if it is not in the view. With
-    /// CONDSTORE, UID and MODSEQ are included: RFC 7162 §3.1, §3.2.4.
+    /// Writes `FETCH` with the flags of one message, and with its UID if `by_uid`; nothing if it is not in the view.
+    /// With CONDSTORE, UID and MODSEQ are included: RFC 7162 §3.1, §3.2.4.
     pub(super) fn write_flags_of(&self, out: &mut ResponseBuffer, uid: Uid, by_uid: bool, enabled: Enabled) {
         let Some(place) = self.view.messages.place(uid) else { return };
         let MessageMeta { flags, keywords, modseq, .. } = &self.view.messages[place];
@@ -263,7 +266,8 @@ impl Selected {
         fetch.end();
     }
 
-    /// `FETCH` with UID and MODSEQ only, for a silent STORE. RFC 7162 §3.1.3, §3.2.4.
+    /// Writes `FETCH` with UID and MODSEQ only, for a silent STORE; nothing if the message is not in the view. RFC 7162
+    /// §3.1.3, §3.2.4.
     pub(super) fn write_modseq_of(&self, out: &mut ResponseBuffer, uid: Uid) {
         let Some(place) = self.view.messages.place(uid) else { return };
         let mut fetch = out.fetch(place as u32 + 1);
@@ -272,7 +276,8 @@ impl Selected {
         fetch.end();
     }
 
-    /// Closes the mailbox: reported messages are no longer recent for later sessions.
+    /// Closes the mailbox: if this session has claimed recent messages, stores that, so that they are not recent after
+    /// the next start. An error is only logged.
     pub(super) async fn close(self) {
         if self.has_claimed
             && let Err(error) = self.mailbox.record_recent().await
@@ -283,8 +288,8 @@ impl Selected {
     }
 }
 
-/// `VANISHED` with QRESYNC; else `EXPUNGE` of each message, the highest first, since each number counts without the
-/// messages expunged before it. RFC 9051 §7.5.1; RFC 7162 §3.2.10.
+/// Writes `VANISHED` with QRESYNC; else `EXPUNGE` of each message, the highest first, since each number counts without
+/// the messages expunged before it. RFC 9051 §7.5.1; RFC 7162 §3.2.10.
 fn write_expunged(out: &mut ResponseBuffer, old: &View, expunged: &[Uid], enabled: Enabled) {
     if enabled.qresync && !expunged.is_empty() {
         return out.vanished(&expunged.iter().copied().collect(), false);
@@ -296,8 +301,8 @@ fn write_expunged(out: &mut ResponseBuffer, old: &View, expunged: &[Uid], enable
     }
 }
 
-/// The new view, still with the expunged messages that are not reported, and without the added ones that are not. It
-/// keeps the old modification sequence, so that the difference is found later.
+/// The new view, still with the expunged messages that are not reported, and without the added ones (`unseen`) that are
+/// not. It keeps the old modification sequence, so that the difference is found later.
 fn held_view(old: &View, new: &View, held_expunges: &[Uid], unseen: &[Uid]) -> View {
     let mut messages = new.messages.clone();
     messages.remove(unseen);

@@ -22,11 +22,13 @@ struct Row {
 }
 
 impl Row {
-    /// RFC 5256 §2.2: a message without a date counts as sent when it arrived.
+    /// When the message was sent, in seconds since 1970; one without a date counts as sent when it arrived. RFC 5256
+    /// §2.2.
     fn sent(&self) -> i64 {
         self.sort_keys.sent.unwrap_or(self.arrived)
     }
 
+    /// Compares by one key, in ascending order.
     fn compare(&self, by: SortKey, other: &Self) -> Ordering {
         match by {
             SortKey::Arrival => self.arrived.cmp(&other.arrived),
@@ -48,6 +50,8 @@ impl Row {
 }
 
 impl ImapHandler {
+    /// Executes SORT: writes the found messages in the order of the criteria, with the highest modification sequence if
+    /// the key uses MODSEQ. Messages without a summary, since they are expunged or damaged, are left out.
     pub(super) async fn sort(&mut self, Sort { criteria, search }: &Sort) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
         let mut rows = self.rows(&uids, search.uid).await?;
@@ -59,6 +63,8 @@ impl ImapHandler {
         Ok(Reply::ok("SORT completed"))
     }
 
+    /// Executes THREAD: writes the found messages as threads. Messages without a summary, since they are expunged or
+    /// damaged, are left out.
     pub(super) async fn thread(&mut self, Thread { by, search }: &Thread) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
         let rows = self.rows(&uids, search.uid).await?;

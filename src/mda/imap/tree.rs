@@ -11,7 +11,8 @@ use crate::mda::{INBOX, Listed, SpecialUse, Status, canonical_name};
 pub(super) const DELIMITER: char = '/';
 
 impl ImapHandler {
-    /// CREATE. In IMAP4rev2, `LIST` reports the stored spelling if it is another. RFC 9051 §6.3.4.
+    /// Executes CREATE, with special uses, and replies with the mailbox id. In IMAP4rev2, `LIST` reports the stored
+    /// spelling if it is another. RFC 9051 §6.3.4.
     pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
         let id = self.mailboxes.create_for(&self.account, name, uses).await?;
         let name = name.strip_suffix(DELIMITER).unwrap_or(name);
@@ -22,11 +23,13 @@ impl ImapHandler {
         Ok(Reply::ok("CREATE completed").with(Code::MailboxId(id)))
     }
 
+    /// Executes DELETE of a mailbox; those below it stay.
     pub(super) async fn delete(&mut self, name: &str) -> Result<Reply, Failure> {
         self.mailboxes.delete(&self.account, name).await?;
         Ok(Reply::ok("DELETE completed"))
     }
 
+    /// Executes RENAME of a mailbox and those below it. In IMAP4rev2, `LIST` reports the new name with the old one.
     pub(super) async fn rename(&mut self, from: &str, to: &str) -> Result<Reply, Failure> {
         self.mailboxes.rename(&self.account, from, to).await?;
         if self.conn.machine.enabled().rev2 {
@@ -35,22 +38,26 @@ impl ImapHandler {
         Ok(Reply::ok("RENAME completed"))
     }
 
+    /// Executes SUBSCRIBE if `on`, else UNSUBSCRIBE; the mailbox need not exist.
     pub(super) async fn subscribe(&mut self, name: &str, on: bool) -> Result<Reply, Failure> {
         self.mailboxes.subscribe(&self.account, name, on).await?;
         Ok(Reply::ok(if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
     }
 
+    /// Executes NAMESPACE: one personal namespace, without a prefix.
     pub(super) fn namespace(&mut self) -> Reply {
         self.conn.machine.out().namespace("", DELIMITER);
         Reply::ok("NAMESPACE completed")
     }
 
+    /// Executes STATUS: writes these items of a mailbox. Fails if it does not exist.
     pub(super) fn status(&mut self, name: &str, items: &[StatusItem]) -> Result<Reply, Failure> {
         let status = self.mailboxes.status(&self.account, name)?;
         self.write_status(name, items, &status);
         Ok(Reply::ok("STATUS completed"))
     }
 
+    /// Writes `STATUS` of a mailbox with the values of these items; APPENDLIMIT is that of the session.
     pub(super) fn write_status(&mut self, name: &str, items: &[StatusItem], status: &Status) {
         let append_limit = self.conn.machine.append_limit();
         let value = |item: &StatusItem| match item {
@@ -69,7 +76,8 @@ impl ImapHandler {
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
     }
 
-    /// LIST. RFC 9051 §6.3.9, RFC 3501 §6.3.8.
+    /// Executes LIST, also extended: writes the names that match a pattern and the selection options, in order; the
+    /// delimiter for an empty pattern. RFC 9051 §6.3.9, RFC 3501 §6.3.8.
     pub(super) fn list(&mut self, list: &List) -> Result<Reply, Failure> {
         // An empty pattern requests the delimiter.
         if list.returns.is_none() && list.patterns.iter().all(String::is_empty) {
@@ -95,7 +103,8 @@ impl ImapHandler {
         Ok(Reply::ok("LIST completed"))
     }
 
-    /// `LIST` of one name, and its `STATUS` if that is requested.
+    /// Writes `LIST` of one name, and `STATUS` if that is requested and the mailbox is not listed only for its
+    /// children.
     fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) {
         let name = &listed.name;
         let items = list.returns.as_ref().map_or(&[][..], |returns| &returns.status);
@@ -109,8 +118,8 @@ impl ImapHandler {
         }
     }
 
-    /// LSUB. RFC 3501 §6.3.9: with `%`, a parent that matches stands for subscriptions below it that do not, as
-    /// `\NoSelect`.
+    /// Executes LSUB, RFC 3501 §6.3.9: writes the subscribed names that match; with `%`, a parent that matches stands
+    /// for subscriptions below it that do not, as `\NoSelect`.
     pub(super) fn lsub(&mut self, reference: &str, pattern: &str) -> Result<Reply, Failure> {
         let pattern = join(reference, pattern);
         let all = self.mailboxes.list(&self.account)?;
@@ -128,7 +137,8 @@ impl ImapHandler {
         Ok(Reply::ok("LSUB completed"))
     }
 
-    /// RFC 9051 §6.3.2: `SELECT` reports the canonical name of the mailbox.
+    /// Writes `LIST` with the stored spelling of the mailbox for SELECT, and with the name in the command if that is
+    /// another. RFC 9051 §6.3.2.
     pub(super) fn list_selected(out: &mut ResponseBuffer, name: &str) {
         match canonical_name(name) {
             Some(canonical) if canonical != name => list_as(out, &canonical, name),
@@ -137,7 +147,7 @@ impl ImapHandler {
     }
 }
 
-/// `LIST` with the current name of a mailbox, and its old name or the name in the command. RFC 9051 §6.3.9.7.
+/// Writes `LIST` with the current name of a mailbox, and its old name or the name in the command. RFC 9051 §6.3.9.7.
 fn list_as(out: &mut ResponseBuffer, name: &str, old_name: &str) {
     out.list(&ListEntry { old_name: Some(old_name), ..entry(&[], name) });
 }
@@ -150,7 +160,8 @@ struct Found {
     below: bool,
 }
 
-/// Whether a name matches the selection options. RFC 5258 §3.1, RFC 6154 §2.
+/// Whether a name matches the selection options: it is subscribed with SUBSCRIBED, else a mailbox; and it has a special
+/// use with SPECIAL-USE. RFC 5258 §3.1, RFC 6154 §2.
 fn selects(list: &List, listed: &Listed) -> bool {
     let matches = if list.subscribed { listed.subscribed } else { listed.exists() };
     matches && (!list.special_use || !listed.special_uses.is_empty())
@@ -161,7 +172,7 @@ fn is_missing_level(list: &List, listed: &Listed) -> bool {
     !list.subscribed && !list.special_use && !listed.exists() && listed.has_children
 }
 
-/// The names below one, in a sorted list.
+/// The names below one, at any level, in a list sorted by name.
 fn below<'a>(all: &'a [Listed], top: &Listed) -> impl Iterator<Item = &'a Listed> {
     let top = format!("{}{DELIMITER}", top.name);
     let first = all.partition_point(|listed| listed.name < top);
@@ -173,7 +184,8 @@ fn join(reference: &str, pattern: &str) -> String {
     format!("{reference}{pattern}")
 }
 
-/// Whether a pattern of LIST or LSUB matches a name. INBOX is case-insensitive, also in front of the names below it. RFC 9051 §5.1.
+/// Whether a pattern of LIST or LSUB matches a name. INBOX is case-insensitive, also in front of the names below it.
+/// RFC 9051 §5.1.
 fn matches(pattern: &str, name: &str) -> bool {
     let any_case = || name == INBOX && pattern_matches(&pattern.to_ascii_uppercase(), name, DELIMITER);
     let below_any_case = || {
@@ -183,16 +195,18 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern_matches(pattern, name, DELIMITER) || any_case() || below_any_case().unwrap_or(false)
 }
 
+/// Whether it is the name of a mailbox below INBOX.
 fn is_below_inbox(name: &str) -> bool {
     name.strip_prefix(INBOX).is_some_and(|rest| rest.starts_with(DELIMITER))
 }
 
-/// A LIST entry of a name.
+/// A LIST entry of a name with these attributes and the delimiter.
 pub(super) fn entry<'a>(attributes: &'a [Attribute], name: &'a str) -> ListEntry<'a> {
     ListEntry::new(attributes, DELIMITER, name)
 }
 
-/// The attributes of a name; `missing` marks one without a mailbox.
+/// The attributes of a name: `missing` if it has no mailbox, `\Subscribed` only if `with_subscribed`, whether it has
+/// children, and its special uses.
 pub(super) fn attributes(listed: &Listed, missing: Attribute, with_subscribed: bool) -> Vec<Attribute> {
     let Listed { has_children, subscribed, special_uses, .. } = listed;
     let attributes = [
@@ -203,6 +217,7 @@ pub(super) fn attributes(listed: &Listed, missing: Attribute, with_subscribed: b
     attributes.into_iter().flatten().chain(special_uses.iter().map(|special| attribute(*special))).collect()
 }
 
+/// The LIST attribute of a special use.
 fn attribute(special: SpecialUse) -> Attribute {
     match special {
         SpecialUse::Archive => Attribute::Archive,

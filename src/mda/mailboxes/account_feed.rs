@@ -64,7 +64,7 @@ impl From<Vec<Change>> for CommittedChanges {
 }
 
 impl CommittedChanges {
-    /// Events for created or deleted names of an account, without changes of messages.
+    /// Events for created or deleted names of the account with this id, without changes of messages.
     pub(super) fn names(account: i64, names: impl IntoIterator<Item = String>) -> Self {
         let events = names.into_iter().map(|name| (account, AccountEvent::Named { name, old_name: None })).collect();
         Self { events, ..Self::default() }
@@ -105,7 +105,7 @@ struct ChangeMark {
 }
 
 impl ChangeMark {
-    /// Records a change with this number by this session.
+    /// Records that this session made the change with this number, the highest so far.
     fn put(&mut self, number: u64, by: SessionId) {
         if by != self.by {
             (self.by, self.other) = (by, self.last);
@@ -113,7 +113,7 @@ impl ChangeMark {
         self.last = number;
     }
 
-    /// The last change that this session did not make.
+    /// The number of the last change that this session did not make; 0 if there is none.
     fn last_to(&self, reader: SessionId) -> u64 {
         if self.by == reader { self.other } else { self.last }
     }
@@ -124,7 +124,7 @@ impl AccountFeed {
         Self { state: Mutex::default(), last: watch::Sender::new(0) }
     }
 
-    /// Runs `put` with the next number, then wakes the readers.
+    /// Runs `put` with the state and the next number, then wakes the readers.
     fn put(&self, put: impl FnOnce(&mut State, u64)) {
         let mut state = lock(&self.state);
         state.last += 1;
@@ -136,7 +136,8 @@ impl AccountFeed {
 }
 
 impl State {
-    /// Marks the mailbox of a change, unless the change is empty; forgets a deleted mailbox.
+    /// Marks the mailbox of a change with this number, made by this session, unless the change is empty; forgets a
+    /// deleted mailbox.
     fn change(&mut self, change: &Change, number: u64, by: SessionId) {
         let marks = self.changed.entry(change.mailbox).or_default();
         match &change.kind {
@@ -148,7 +149,8 @@ impl State {
         }
     }
 
-    /// Appends an event; drops the oldest ones that exceed the memory.
+    /// Appends an event with this number, caused by this session; drops the oldest ones beyond [`MAX_RETAINED_BYTES`],
+    /// and notes up to which number.
     fn add(&mut self, events: AccountEvent, number: u64, by: SessionId) {
         self.bytes += bytes(&events);
         self.events.push_back((number, by, events.into()));
@@ -195,12 +197,13 @@ pub struct FeedUpdate {
 }
 
 impl FeedReader {
-    /// Wakes after every change of the account, also those of this session, which `read` leaves out.
+    /// A receiver that wakes after every change of the account, also those of this session, which [`Self::read`] leaves
+    /// out.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.feed.last.subscribe()
     }
 
-    /// Takes what other sessions have changed since the last read, or since [`Mailboxes::follow`].
+    /// Takes what other sessions have changed since the last call, or since [`Mailboxes::follow`]; empty if nothing.
     pub fn read(&mut self) -> FeedUpdate {
         let state = lock(&self.feed.state);
         let (read, session) = (self.read, self.session);
@@ -222,14 +225,14 @@ impl FeedReader {
 }
 
 impl Mailboxes {
-    /// The same mailboxes for a new session: changes made through this handle are not reported to its own
-    /// [`FeedReader`].
+    /// The same mailboxes for a new session, with a session id of its own: changes made through this handle are not
+    /// reported to its own [`FeedReader`].
     pub fn for_session(&self) -> Self {
         let session = SessionId(self.inner.sessions.fetch_add(1, Ordering::Relaxed) + 1);
         Self { session, ..self.clone() }
     }
 
-    /// Follows the events of an account from now on.
+    /// Follows the events of the account with this key from now on.
     ///
     /// # Errors
     /// The account does not exist, or the store cannot be read.
@@ -252,7 +255,8 @@ impl Mailboxes {
 }
 
 impl Inner {
-    /// Adds what a commit changed to the feeds of its accounts.
+    /// Adds what a commit changed, and the session that made it, to the feeds of its accounts; nothing for accounts
+    /// that no session follows.
     pub(super) fn publish(&self, committed: &CommittedChanges, by: SessionId) {
         let feeds = lock(&self.feeds);
         if feeds.is_empty() {

@@ -118,8 +118,8 @@ impl Mailboxes {
         self.change(job).await
     }
 
-    /// A message of a client, saved now, as [`Self::new_message`]; refuses keywords as [`check`] does, and a header
-    /// that is too long.
+    /// A message of a client to insert, saved now, and received now unless the client gave a date; to the catalogue it
+    /// is an entry. Refuses too many, too long or invalid keywords, and a header that is too long.
     fn new_message_to_append(
         &self,
         AppendMessage { message, flags, received }: AppendMessage,
@@ -134,8 +134,8 @@ impl Mailboxes {
         Ok(MessageToInsert { saved: now, listing, ..self.new_message(&message, flags, received) })
     }
 
-    /// The message to insert, with its binary parts in base64. It is saved when it is received, and to the catalogue it
-    /// is a copy.
+    /// The message to insert, with its binary parts in base64. It is saved when it is received, in seconds since 1970,
+    /// and to the catalogue it is a copy.
     fn new_message(&self, message: &Message, flags: Flags, received: i64) -> MessageToInsert {
         let (message, summary) = self.without_binary(message.clone());
         MessageToInsert { message, summary, flags, received, saved: received, listing: self.listing(Listing::Copy) }
@@ -146,8 +146,9 @@ impl Mailboxes {
         if self.inner.catalogue.is_some() { listing } else { Listing::None }
     }
 
-    /// The message as it is stored, with its summary: binary parts, as of BINARYMIME, in base64, because IMAP literals
-    /// hold no NUL, and so that sizes agree with what is fetched. RFC 9051 §4.3.1, RFC 3516 §4.2.
+    /// The message as it is stored, with its summary: binary parts, as of BINARYMIME, become base64, because IMAP
+    /// literals hold no NUL, and so that sizes agree with what is fetched; any other message is unchanged. RFC 9051
+    /// §4.3.1, RFC 3516 §4.2.
     pub(super) fn without_binary(&self, message: Message) -> (Message, Arc<Summary>) {
         let summary = self.inner.summaries.of(&message.content);
         if !summary.has_binary {
@@ -161,8 +162,9 @@ impl Mailboxes {
 }
 
 impl Mailbox {
-    /// Appends a message to a mailbox of the account and removes one from this mailbox, atomically. `None` if the
-    /// latter is already gone; then nothing is appended. RFC 8508.
+    /// Appends a message to a mailbox of the same account and removes the one with this UID from this mailbox,
+    /// atomically. Returns where the new one is; `None` if the old one is already gone, and then nothing is appended.
+    /// RFC 8508.
     ///
     /// # Errors
     /// As for [`Mailboxes::append`].
@@ -184,7 +186,8 @@ impl Mailbox {
     }
 }
 
-/// The id and stored name of the mailbox for a detail, in any case, else of INBOX, which every account has.
+/// The id and stored name of the mailbox for a detail, in any case; of INBOX, which every account has, if there is no
+/// such mailbox or no detail.
 fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>) -> Result<(i64, String), Error> {
     if let Some(detail) = detail
         && let Some(found) = sqlite::find_ignoring_case(transaction, account, detail)?
@@ -195,7 +198,7 @@ fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>
     Ok((inbox.ok_or_else(|| Error::NoMailbox(INBOX.to_owned()))?, INBOX.to_owned()))
 }
 
-/// Inserts a message into a mailbox. `name` is the name of the mailbox for the result.
+/// Inserts a message into the mailbox with this id; returns where it is and the change. `name` is only for the result.
 pub(super) fn insert_message(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -206,7 +209,7 @@ pub(super) fn insert_message(
     Ok((Delivered { mailbox: name, uidvalidity, uid }, vec![change]))
 }
 
-/// Refuses too many or too long keywords, and words that are no keyword.
+/// Fails if there are more than 64 keywords, one is longer than 128 bytes, or one is no keyword.
 pub(super) fn check(flags: &Flags) -> Result<(), Error> {
     if MAX_KEYWORDS < flags.keywords.len() || flags.keywords.iter().any(|word| MAX_KEYWORD_BYTES < word.len()) {
         return Err(Error::TooMany("keywords"));

@@ -32,8 +32,9 @@ impl Mailbox {
         mailboxes.change(job).await
     }
 
-    /// The same, except for messages changed after the modification sequence `since`: they stay as they are, and their
-    /// UIDs are returned, ascending. `None` changes all and returns no UIDs. RFC 7162 §3.1.3.
+    /// Changes flags of messages as [`Self::store`] does, except of those changed after the modification sequence
+    /// `since`: they stay as they are, and their UIDs are returned, ascending. `None` changes all and returns no UIDs.
+    /// RFC 7162 §3.1.3.
     ///
     /// # Errors
     /// As for [`Self::store`].
@@ -60,15 +61,15 @@ impl Mailbox {
         mailboxes.change(job).await
     }
 
-    /// The handle for a change of flags. To mark messages `\Deleted` is the first half of deleting them, so a full disk
-    /// lets it pass.
+    /// The handle for a change of flags, which a full disk lets pass if it sets `\Deleted`: that is the first half of
+    /// deleting messages.
     fn mailboxes_for(&self, mode: StoreMode, flags: &Flags) -> Mailboxes {
         let deletes = mode != StoreMode::Remove && flags.system.contains(SystemFlags::DELETED);
         if deletes { self.mailboxes.freeing() } else { self.mailboxes.clone() }
     }
 
     /// Copies messages with their flags and internal dates into a mailbox of the same account, all of them or none.
-    /// UIDs that do not exist are ignored.
+    /// Returns the UIDs of originals and copies. UIDs that do not exist are ignored.
     ///
     /// # Errors
     /// The mailbox does not exist, the quota of the account is exceeded, or the copies cannot be stored.
@@ -76,8 +77,8 @@ impl Mailbox {
         self.transfer(uids, mailbox, false).await
     }
 
-    /// Moves messages into a mailbox of the same account, atomically and whatever its quota. UIDs that do not exist are
-    /// ignored. RFC 6851 §3.
+    /// Moves messages into a mailbox of the same account, atomically, whatever its quota and also on a full disk.
+    /// Returns the old and the new UIDs. UIDs that do not exist are ignored. RFC 6851 §3.
     ///
     /// # Errors
     /// The mailbox does not exist, or the change cannot be stored.
@@ -117,7 +118,8 @@ impl Mailbox {
         self.mailboxes.freeing().change(job).await
     }
 
-    /// Copies messages; or moves them, and then without a check of the quota.
+    /// Copies messages into a mailbox of the same account; or moves them, and then without a check of the quota and
+    /// even on a full disk. All or none; UIDs that do not exist are ignored.
     async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, remove_originals: bool) -> Result<Copied, Error> {
         let (id, account, name, now) = (self.shared.id, self.account, canonical(mailbox)?, self.mailboxes.now());
         let quotas = self.mailboxes.quotas();
@@ -139,8 +141,8 @@ impl Mailbox {
     }
 }
 
-/// Changes flags of messages in a job. Messages that already have the new flags keep their modification sequence; one
-/// that would have too many keywords is an error.
+/// Changes flags of messages in a job; UIDs that do not exist are ignored. Messages that already have the new flags
+/// keep their modification sequence; one that would have too many keywords is an error.
 pub(super) fn set_flags(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -158,7 +160,7 @@ pub(super) fn set_flags(
     })
 }
 
-/// The flags of a message after a STORE of the `given` ones. Keywords are compared without case.
+/// The flags of a message with `old` flags after a STORE of the `given` ones. Keywords are compared without case.
 fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
     let mut new = old.clone();
     match mode {
@@ -176,6 +178,7 @@ fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
 }
 
 impl Change {
+    /// The UIDs of the messages that it expunged; none for a change of another kind.
     fn expunged(&self) -> Vec<Uid> {
         if let ChangeKind::Expunged(uids) = &self.kind { uids.clone() } else { vec![] }
     }

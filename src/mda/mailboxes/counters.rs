@@ -24,7 +24,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts a message.
+    /// Counts a message with these flags and this size in bytes; `is_recent` if no session has claimed it.
     pub(super) fn add(&mut self, is_recent: bool, flags: SystemFlags, size: u64) {
         self.messages += 1;
         self.octets += size;

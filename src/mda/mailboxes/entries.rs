@@ -26,7 +26,8 @@ pub struct CopyFilter {
 }
 
 impl Mailboxes {
-    /// Marks all copies of entries as read or unread, and those to come.
+    /// Marks all copies of entries as read, or unread unless `seen`, and those still to come; in commits of 200
+    /// entries, of which those before an error stay.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -41,8 +42,8 @@ impl Mailboxes {
         .await
     }
 
-    /// Replaces the tags of entries by these: the keywords of all copies, and of those to come. Keywords that begin
-    /// with `$` stay.
+    /// Replaces the tags of entries by these: the keywords of all copies, and of those still to come. Keywords that
+    /// begin with `$` stay. In commits of 200 entries, of which those before an error stay.
     ///
     /// # Errors
     /// A tag cannot be a keyword, or the change cannot be stored.
@@ -67,8 +68,8 @@ impl Mailboxes {
         .await
     }
 
-    /// Moves the wanted copies of entries into a mailbox of their account, which is created if it does not exist.
-    /// Returns how many were elsewhere before.
+    /// Moves the wanted copies of entries into a mailbox of their account, which is created if it does not exist; in
+    /// commits of 200 entries, of which those before an error stay. Returns how many copies were elsewhere before.
     ///
     /// # Errors
     /// The name is not allowed, or the change cannot be stored.
@@ -101,9 +102,9 @@ impl Mailboxes {
         Ok(moved)
     }
 
-    /// Deletes entries with their journeys and all their copies, those under way too. With a filter, deletes only the
-    /// copies that are wanted, and the entries that are then listed under no account. Returns the journeys of the
-    /// deleted entries.
+    /// Deletes entries with their journeys and all their copies, those under way too, in commits of 200 entries. With a
+    /// filter, deletes only the copies that are wanted, and the entries that are then listed under no account. Returns
+    /// the journeys of the deleted entries.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -141,7 +142,8 @@ impl Mailboxes {
         Ok(journeys)
     }
 
-    /// Runs a job for every [`BATCH`] entries, each in its own commit; after an error those before it stay.
+    /// Runs a job for every [`BATCH`] entries, each in its own commit; returns the first error, after which no more are
+    /// run and those before it stay.
     async fn each_batch<F>(&self, entries: &[i64], job: F) -> Result<(), Error>
     where
         F: Fn(&Transaction<'_>, &[i64]) -> Result<CommittedChanges, Error> + Clone + Send + 'static,
@@ -154,8 +156,8 @@ impl Mailboxes {
     }
 }
 
-/// Calls `change` with the id of each mailbox that has copies of entries, and their UIDs, ascending. All the entries
-/// count as changed.
+/// Calls `change` with the id of each mailbox that has copies of entries, and their UIDs, ascending; returns these
+/// changes, and all the entries as changed.
 fn change_copies(
     transaction: &Transaction<'_>,
     entries: &[i64],

@@ -34,7 +34,7 @@ struct Entry {
 }
 
 impl Mailbox {
-    /// The kept headers of the messages of this mailbox.
+    /// A reader of the kept headers of the messages of this mailbox; reads nothing yet.
     pub fn headers(&self) -> HeaderReader {
         HeaderReader { mailbox: self.clone(), block: None }
     }
@@ -49,8 +49,8 @@ impl Mailbox {
 }
 
 impl HeaderReader {
-    /// The kept header of a message, without its trace fields; `None` if it must be looked for in the message, because
-    /// it is long or was lost, or because the message was expunged.
+    /// The kept header of a message, without its trace fields, from memory or the tables; `None` if it must be looked
+    /// for in the message, because it is long or was lost, or because the message was expunged.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -76,7 +76,7 @@ impl HeaderReader {
         Ok(self.block.as_deref().and_then(|block| block.find(message.uid)))
     }
 
-    /// Reads a block from the tables.
+    /// Reads the block with this number from the tables.
     fn load(&self, number: u32) -> Result<HeaderBlock, Error> {
         let mut block = HeaderBlock { number, entries: vec![], bytes: vec![] };
         let first = number << BLOCK_BITS;
@@ -97,14 +97,17 @@ impl HeaderReader {
 }
 
 impl HeaderBlock {
+    /// Whether the message with this UID is in the block, with or without a kept header.
     fn contains(&self, uid: Uid) -> bool {
         self.place(uid).is_some()
     }
 
+    /// The index of the entry of a UID.
     fn place(&self, uid: Uid) -> Option<usize> {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
 
+    /// The kept header of the message with this UID; `None` if it has none or is not in the block.
     fn find(&self, uid: Uid) -> Option<KeptHeader<&[u8]>> {
         let KeptHeader { bytes, is_whole } = self.entries[self.place(uid)?].header.as_ref()?;
         Some(KeptHeader { bytes: self.bytes.get(bytes.clone())?, is_whole: *is_whole })

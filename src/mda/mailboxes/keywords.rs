@@ -36,7 +36,8 @@ pub(super) struct KeywordLists {
 }
 
 impl KeywordLists {
-    /// The same keywords, shared with other messages if possible. `lists` are copied only if they grow.
+    /// The same keywords, shared with other messages if `lists` has them; else adds them to `lists`, up to 1000 lists.
+    /// `lists` are copied only if they change.
     pub(super) fn share(lists: &mut Arc<Self>, keywords: Keywords) -> Keywords {
         if keywords.is_empty() {
             return keywords;
@@ -52,12 +53,12 @@ impl KeywordLists {
         keywords
     }
 
-    /// All keywords, without duplicates.
+    /// All keywords of the lists, without duplicates.
     pub(super) fn words(&self) -> BTreeSet<&str> {
         self.lists.iter().flat_map(|list| list.iter()).map(String::as_str).collect()
     }
 
-    /// About the memory that they take, at most.
+    /// About the memory that they take, at most, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

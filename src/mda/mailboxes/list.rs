@@ -45,14 +45,15 @@ impl Listed {
         self.status.is_some()
     }
 
-    /// The id of the mailbox, if it exists.
+    /// The id of the mailbox; `None` if the name has none.
     pub fn id(&self) -> Option<u64> {
         self.status.map(|status| status.id)
     }
 }
 
 impl Mailboxes {
-    /// All names of an account, in order: of its mailboxes, of missing levels above them, and of its subscriptions.
+    /// All names of the account with this key, in order: of its mailboxes, of missing levels above them, and of its
+    /// subscriptions; none if it does not exist.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -85,7 +86,7 @@ impl Mailboxes {
         Ok(self.store.read(sqlite::accounts)?.into_iter().map(|(_, key)| key).collect())
     }
 
-    /// The status of a mailbox.
+    /// The status of the mailbox of an account key and a name, without the recent messages that sessions have claimed.
     ///
     /// # Errors
     /// No mailbox has this name, the name is not allowed, or the store cannot be read.

@@ -84,7 +84,8 @@ impl Maildrop {
         Ok(if found { self.read_ahead.pop_front().map(|(_, message)| message) } else { None })
     }
 
-    /// The last place to read, with the message at `index` and as many after it as the limits allow.
+    /// The last place to read, with the message at `index` and as many after it as the limits allow; `index` itself if
+    /// none.
     fn last_of_run(&self, index: usize) -> usize {
         let sizes = self.view.messages.iter_from(index).take(MAX_READ_AHEAD).scan(0, |bytes, message| {
             *bytes += message.size;
@@ -93,7 +94,7 @@ impl Maildrop {
         index + sizes.take_while(|bytes| *bytes <= MAX_READ_AHEAD_BYTES).count().saturating_sub(1)
     }
 
-    /// Removes the messages at these places; those already removed are ignored.
+    /// Removes the messages at these places, from 0; those already removed and places without a message are ignored.
     ///
     /// # Errors
     /// The change cannot be stored; then none is removed.
@@ -105,6 +106,7 @@ impl Maildrop {
         self.mailbox.remove(uids).await.map(drop)
     }
 
+    /// The UID of the message at this place, from 0.
     fn uid(&self, index: usize) -> Option<Uid> {
         self.view.messages.get(index).map(|message| message.uid)
     }

@@ -66,7 +66,7 @@ impl Default for MemoryCache {
 }
 
 impl MemoryCache {
-    /// What is kept under a key; it counts as used.
+    /// What is kept under a key, which then counts as used; `None` if nothing is.
     pub(super) fn find(&mut self, key: Key) -> Option<&Cached> {
         let entry = self.entries.get_mut(&key)?;
         entry.used = true;
@@ -93,7 +93,7 @@ impl MemoryCache {
         self.evict();
     }
 
-    /// Keeps the trace fields of a message, unless they are kept.
+    /// Keeps the trace fields of a message, unless they are kept already.
     pub(super) fn insert_trace(&mut self, mailbox: i64, uid: Uid, trace: &Bytes) {
         let key = Key::Trace(mailbox, uid);
         if !self.entries.contains_key(&key) {
@@ -137,15 +137,15 @@ pub struct MemoryUse {
 }
 
 impl Mailboxes {
-    /// Sets the budget of memory for what is kept of mailboxes, in bytes. What a session has selected stays as long as
-    /// it does, whatever the budget.
+    /// Sets the budget of memory for what is kept of mailboxes, in bytes, and evicts what is beyond it. What a session
+    /// has selected stays as long as it does, whatever the budget.
     pub fn limit_memory(&self, budget: usize) {
         let mut memory = lock(&self.inner.memory);
         memory.budget = budget;
         memory.evict();
     }
 
-    /// What is kept of mailboxes in memory.
+    /// The budget of memory, about how much of it is in use, and how many mailboxes are kept.
     pub fn memory_use(&self) -> MemoryUse {
         let memory = lock(&self.inner.memory);
         let mailboxes = memory.entries.range(Key::View(i64::MIN)..=Key::View(i64::MAX)).count();

@@ -60,7 +60,7 @@ impl Messages {
         self.blocks.iter().flat_map(|block| block.messages.iter())
     }
 
-    /// The messages from this place on, counted from 0, in order.
+    /// The messages from this place on, counted from 0, in order; none if the place is beyond the last.
     pub fn iter_from(&self, place: usize) -> impl Iterator<Item = &MessageMeta> {
         let first = self.blocks.partition_point(|block| block.end() <= place);
         let skip = self.blocks.get(first).map_or(0, |block| place - block.start);
@@ -74,7 +74,7 @@ impl Messages {
         messages.filter(move |(_, message)| modseq < message.modseq)
     }
 
-    /// The place, from 0, of the first message without `\Seen`.
+    /// The place, from 0, of the first message without `\Seen`; `None` if there is none.
     pub fn first_unseen(&self) -> Option<usize> {
         let block = self.blocks.iter().find(|block| block.unseen != 0)?;
         Some(block.start + block.messages.iter().position(is_unseen)?)
@@ -91,7 +91,7 @@ impl Messages {
         self.len() * size_of::<MessageMeta>() + blocks + self.keywords.bytes()
     }
 
-    /// The message at a place, from 0.
+    /// The message at a place, from 0; `None` if there is none.
     pub fn get(&self, place: usize) -> Option<&MessageMeta> {
         let block = &self.blocks[self.blocks.partition_point(|block| block.start <= place).checked_sub(1)?];
         block.messages.get(place - block.start)
@@ -108,13 +108,13 @@ impl Messages {
         block.place(uid).ok().map(|at| &block.messages[at])
     }
 
-    /// The place of the message with this UID, from 0.
+    /// The place of the message with this UID, from 0; `None` if there is none.
     pub fn place(&self, uid: Uid) -> Option<usize> {
         let block = &self.blocks[self.block(uid).ok()?];
         block.place(uid).ok().map(|at| block.start + at)
     }
 
-    /// The number of messages with a lower UID: the place of the first message from this UID on.
+    /// The number of messages with a lower UID: the place, from 0, of the first message from this UID on.
     pub fn count_before(&self, uid: Uid) -> usize {
         match self.block(uid) {
             Ok(at) => {
@@ -156,7 +156,7 @@ impl Messages {
         }
     }
 
-    /// Changes the message with this UID, if it exists. `change` must keep the UID.
+    /// Applies `change`, which must keep the UID, to the message with this UID; does nothing if it does not exist.
     pub(super) fn change(&mut self, uid: Uid, change: impl FnOnce(&mut MessageMeta)) {
         let Ok(at) = self.block(uid) else { return };
         let block = &mut self.blocks[at];
@@ -189,7 +189,7 @@ impl Messages {
         }
     }
 
-    /// Adds to `changes` what differs from an older state of the same mailbox.
+    /// Adds to `changes` the UIDs of the messages that differ from an older state of the same mailbox, ascending.
     pub(super) fn compare(&self, older: &Self, changes: &mut Changes) {
         let (mut before, mut now) = (older.blocks.iter().peekable(), self.blocks.iter().peekable());
         loop {
@@ -214,26 +214,26 @@ impl Messages {
         }
     }
 
-    /// The index of the block for this UID, or where it would be inserted.
+    /// The index of the block for this UID; as an error, where it would be inserted.
     fn block(&self, uid: Uid) -> Result<usize, usize> {
         self.blocks.binary_search_by_key(&(uid >> BLOCK_BITS), |block| block.number)
     }
 }
 
 impl Block {
-    /// The place after its last message, in the mailbox.
+    /// The place, from 0 in the mailbox, after its last message.
     fn end(&self) -> usize {
         self.start + self.len as usize
     }
 
-    /// The index of a UID among its messages, or where it would be inserted.
+    /// The index of a UID among the messages of the block; as an error, where it would be inserted.
     fn place(&self, uid: Uid) -> Result<usize, usize> {
         self.messages.binary_search_by_key(&uid, |message| message.uid)
     }
 }
 
-/// Adds the differences of two lists of messages by ascending UID. A message is changed if its modification sequence
-/// is.
+/// Adds to `changes` the differences of two lists of messages by ascending UID. A message is changed if its
+/// modification sequence is.
 fn compare(before: &[MessageMeta], now: &[MessageMeta], changes: &mut Changes) {
     let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
     loop {
@@ -290,6 +290,7 @@ pub(super) struct MessagesBuilder {
 }
 
 impl MessagesBuilder {
+    /// Adds a message; replaces one with the same UID.
     pub(super) fn push(&mut self, mut message: MessageMeta) {
         let is_next =
             |last: &MessageMeta| last.uid >> BLOCK_BITS == message.uid >> BLOCK_BITS && last.uid < message.uid;
@@ -300,12 +301,14 @@ impl MessagesBuilder {
         self.open.push(message);
     }
 
+    /// The messages that were added.
     pub(super) fn finish(mut self) -> Messages {
         self.close();
         self.messages
     }
 
-    /// Makes the open messages a block at the end, or inserts them one by one if their block is not after the last.
+    /// Makes the open messages a block at the end, or inserts them one by one if their block is not after the last;
+    /// none are open then.
     fn close(&mut self) {
         let Some(first) = self.open.first() else { return };
         let number = first.uid >> BLOCK_BITS;
@@ -322,6 +325,7 @@ impl MessagesBuilder {
     }
 }
 
+/// Whether the message lacks `\Seen`.
 fn is_unseen(message: &MessageMeta) -> bool {
     !message.flags.contains(SystemFlags::SEEN)
 }

@@ -65,8 +65,8 @@ impl Mailboxes {
     }
 }
 
-/// Sets or removes one entry of `place`, the id of a mailbox or `sqlite::ACCOUNT`. The entry for special uses of a
-/// mailbox sets those.
+/// Sets one entry of `place`, the id of a mailbox or `sqlite::ACCOUNT`; removes it if the value is `None`. The entry
+/// for special uses of a mailbox sets those, and fails if one is unknown.
 fn set(
     transaction: &Transaction<'_>,
     account: i64,
@@ -81,6 +81,7 @@ fn set(
     Ok(sqlite::set_annotation(transaction, account, place, entry, value)?)
 }
 
+/// Whether the account or this `place` in it, a mailbox or `sqlite::ACCOUNT`, has too many entries.
 fn exceeds_limits(transaction: &Transaction<'_>, account: i64, place: i64) -> Result<bool, Error> {
     let (all, here) = sqlite::count_annotations(transaction, account, place)?;
     Ok(MAX_ENTRIES < here || MAX_ACCOUNT_ENTRIES < all)

@@ -138,15 +138,15 @@ impl Mailboxes {
         Self::with_catalogue(store, clock, None)
     }
 
-    /// The same with a catalogue in the same store: messages that clients append become entries of it, and delivered
-    /// messages copies of the entries of their journeys.
+    /// The mailboxes in a store that was opened with our [`SCHEMA`]. With a catalogue in the same store, messages that
+    /// clients append become entries of it, and delivered messages copies of the entries of their journeys.
     pub fn with_catalogue(store: Store, clock: Clock, catalogue: Option<Catalogue>) -> Self {
         let (open, held, memory, summaries, quotas, feeds, sessions, commits) = Default::default();
         let inner = Inner { clock, catalogue, open, held, memory, summaries, quotas, feeds, sessions, commits };
         Self { inner: Arc::new(inner), store, session: SessionId::default() }
     }
 
-    /// The same mailboxes, used through another handle of their store.
+    /// The same mailboxes and session, used through another handle of their store.
     pub fn with_store(&self, store: Store) -> Self {
         Self { store, ..self.clone() }
     }
@@ -177,8 +177,9 @@ impl Mailboxes {
         self.change(move |transaction| Ok((job(transaction)?, CommittedChanges::default()))).await
     }
 
-    /// Like `write`, for a job that also returns what it changed: once it is durable, all open mailboxes and the feeds
-    /// of the accounts are updated, even if the caller no longer waits.
+    /// Runs a job in the next commit and waits until it is durable; a job that fails changes nothing. The job also
+    /// returns what it changed: once that is durable, all open mailboxes and the feeds of the accounts are updated,
+    /// even if the caller no longer waits.
     async fn change<T, W, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -221,7 +222,8 @@ pub struct Inventory {
     pub reports: Vec<i64>,
 }
 
-/// Reads what all mailboxes of a store hold.
+/// Reads what all mailboxes of a store hold: the messages with a journey, and the content ids of the messages that
+/// begin with a null Return-Path. Journeys that cannot be read are left out.
 ///
 /// # Errors
 /// The store cannot be read.

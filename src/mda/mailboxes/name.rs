@@ -13,7 +13,8 @@ pub(in crate::mda) const INBOX: &str = "INBOX";
 const SEPARATOR: char = '/';
 
 /// The stored spelling of a name: INBOX in capitals, also as the first level; without a trailing separator, by which a
-/// client only announces that it will create mailboxes below (RFC 9051 §6.3.4). Fails if the name is not allowed.
+/// client only announces that it will create mailboxes below (RFC 9051 §6.3.4). Fails for more than 255 bytes or 16
+/// levels, an empty level, control characters, `*` and `%`.
 pub(super) fn canonical(name: &str) -> Result<String, Error> {
     let name = name.strip_suffix(SEPARATOR).unwrap_or(name);
     if MAX_NAME_BYTES < name.len() {
@@ -43,7 +44,7 @@ pub(in crate::mda) fn is_within(name: &str, top: &str) -> bool {
     name.strip_prefix(top).is_some_and(is_or_below)
 }
 
-/// The parents of a mailbox name, the topmost first.
+/// The parents of a mailbox name, the topmost first; none for a name of one level.
 pub(super) fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(SEPARATOR).map(|(at, _)| &name[..at])
 }

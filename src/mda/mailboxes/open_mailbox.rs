@@ -69,7 +69,7 @@ impl OpenMailbox {
     }
 
     /// Applies the changes of one commit, which become visible together, and wakes those that follow the mailbox.
-    /// Returns about the bytes of memory that it takes now.
+    /// Returns about how many bytes of memory it takes now.
     fn apply(&self, changes: Vec<Change>) -> usize {
         let mut state = lock(&self.state);
         changes.into_iter().for_each(|change| state.apply(change));
@@ -81,7 +81,8 @@ impl OpenMailbox {
 }
 
 impl State {
-    /// Applies one change to the view; drops the view, to be read again, if the change is not the next one.
+    /// Applies one change to the view; drops the view, to be read again, if changes before it were missed or the
+    /// mailbox is gone. Ignores a change that the view already has.
     fn apply(&mut self, Change { modseq, kind, .. }: Change) {
         let modseq = if matches!(kind, ChangeKind::Gone) { GONE } else { modseq };
         // A view read after the commit already contains the change.
@@ -127,7 +128,8 @@ impl View {
 }
 
 impl Inner {
-    /// Applies what a commit changed to the mailboxes in memory, and reports it to feeds, catalogue and Maildir sync.
+    /// Applies what a commit of this session changed to the mailboxes in memory, and reports it to feeds, catalogue and
+    /// Maildir sync.
     pub(super) fn apply_and_publish(&self, committed: CommittedChanges, by: SessionId) {
         self.publish(&committed, by);
         self.publish_entries(&committed);
@@ -144,13 +146,15 @@ impl Inner {
         self.commits.send_modify(|commits| commits.add_commit(changed));
     }
 
+    /// The mailbox with this id, if it is in memory.
     fn find_open(&self, mailbox: i64) -> Option<Arc<OpenMailbox>> {
         lock(&self.open).get(&mailbox).and_then(Weak::upgrade)
     }
 }
 
 impl Mailboxes {
-    /// The mailbox with this id, which must exist; nothing is read yet.
+    /// The mailbox with this id of this account, which must exist: the one in memory, or else a new one; nothing is
+    /// read yet.
     pub(super) fn by_id(&self, account: i64, id: i64) -> Mailbox {
         let mut open = lock(&self.inner.open);
         let shared = open.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -167,8 +171,8 @@ impl Mailboxes {
         Mailbox { mailboxes: self.clone(), account, shared }
     }
 
-    /// Subtracts from the recent messages of a status, as read from the tables, those that sessions have claimed since:
-    /// the tables have that only after a session ends.
+    /// Subtracts from the recent messages of a status, as read from the tables, those that sessions have claimed since,
+    /// which the tables have only after a session ends. Nothing if the mailbox is not in memory.
     pub(super) fn subtract_claimed(&self, status: &mut super::Status) -> Result<(), Error> {
         let Some(shared) = self.inner.find_open(status.id as i64) else { return Ok(()) };
         let (recent, view) = {
@@ -197,7 +201,8 @@ impl Inner {
 }
 
 impl Mailbox {
-    /// The mailbox as it is now; read from the tables once, then from memory.
+    /// The mailbox as it is now; read from the tables the first time, and again after it was evicted or missed a
+    /// change, else from memory.
     ///
     /// # Errors
     /// The mailbox was deleted, or the store cannot be read.
@@ -227,7 +232,7 @@ impl Mailbox {
     }
 
     /// Claims the recent messages of a view: those from the returned UID on are `\Recent` in this session, and in no
-    /// other. RFC 3501 §2.3.2. [`Self::record_recent`] stores that once the session ends.
+    /// other. RFC 3501 §2.3.2. That is kept in memory until [`Self::record_recent`] stores it.
     pub fn claim_recent(&self, view: &View) -> Uid {
         let mut state = lock(&self.shared.state);
         let recent = state.recent;
@@ -235,7 +240,7 @@ impl Mailbox {
         recent
     }
 
-    /// The UID from which on messages are recent, for a session that claims none. Known once the view was read.
+    /// The UID from which on messages are recent, for a session that claims none; 0 before the view was read.
     pub fn recent_from(&self) -> Uid {
         lock(&self.shared.state).recent
     }

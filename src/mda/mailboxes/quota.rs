@@ -31,12 +31,12 @@ impl Mailboxes {
         Arc::make_mut(&mut *lock(&self.inner.quotas)).extend(quotas);
     }
 
-    /// The quota of an account.
+    /// The quota of the account with this key; `None` if it is unlimited.
     pub fn quota(&self, account: &str) -> Option<Quota> {
         lock(&self.inner.quotas).get(account).copied()
     }
 
-    /// The usage of an account; 0 if it does not exist.
+    /// The usage of the account with this key; 0 if it does not exist.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -44,13 +44,14 @@ impl Mailboxes {
         Ok(self.store.read(|connection| sqlite::usage(connection, account))?)
     }
 
+    /// The quotas of all accounts at this moment.
     pub(super) fn quotas(&self) -> Quotas {
         lock(&self.inner.quotas).clone()
     }
 }
 
 impl Usage {
-    /// The usage of these messages.
+    /// Count and total size of these messages.
     pub(super) fn of<'a>(messages: impl IntoIterator<Item = &'a MessageMeta>) -> Self {
         messages.into_iter().fold(Self::default(), |Self { bytes, messages }, message| Self {
             bytes: bytes + message.size,
@@ -59,8 +60,8 @@ impl Usage {
     }
 }
 
-/// Fails if these changes, which the job has made, add messages and the account now exceeds its quota. Changes that add
-/// none always pass.
+/// Fails if these changes of the account with this id, which the job has made, add messages and the account now exceeds
+/// its quota. Changes that add none always pass, and so do accounts without a quota.
 pub(super) fn check(
     transaction: &Transaction<'_>,
     quotas: &Quotas,
@@ -80,7 +81,7 @@ pub(super) fn check(
     }
 }
 
-/// The size of the messages that the changes add.
+/// Count and total size of the messages that the changes add.
 fn sum(changes: &[Change]) -> Usage {
     let arrived = changes.iter().filter_map(|change| match &change.kind {
         ChangeKind::Added(messages) => Some(messages),

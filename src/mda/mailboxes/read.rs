@@ -9,20 +9,20 @@ use crate::store;
 use crate::sync::lock;
 
 impl Mailbox {
-    /// A whole message; its content is shared, not copied.
+    /// A whole message; its content is shared, not copied. `None` if it was expunged.
     ///
     /// # Errors
-    /// The message was expunged (`Ok(None)`), or cannot be read.
+    /// The message is damaged, or the store cannot be read.
     pub fn message(&self, uid: Uid) -> Result<Option<Message>, Error> {
         Ok(self.messages(uid, uid)?.pop().map(|(_, to_message)| to_message))
     }
 
-    /// Messages of a view, by ascending UID; from memory if all are cached. The caller limits their size. One that was
-    /// expunged is among them as long as its trace lines are cached and its content is stored. A damaged one that is
-    /// not the first ends the list.
+    /// Messages of a view, by ascending UID, with their contents. The caller limits their size. One that was expunged
+    /// is among them as long as its trace lines are in memory and its content is stored. A damaged one that is not the
+    /// first ends the list.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// The first one is damaged, or the store cannot be read.
     pub fn messages_of<'a, I>(&self, messages: I) -> Result<Vec<(Uid, Message)>, Error>
     where
         I: DoubleEndedIterator<Item = &'a MessageMeta> + Clone,
@@ -43,8 +43,8 @@ impl Mailbox {
         Ok(found)
     }
 
-    /// The trace fields of messages by ascending UID: from memory, or else read and kept there. `None` for expunged
-    /// ones that are not in memory.
+    /// The trace fields of messages by ascending UID, in their order: from memory, or else read and kept there; empty
+    /// where a message has none. `None` for expunged ones that are not in memory.
     pub(super) fn traces(&self, messages: &[&MessageMeta]) -> Result<Vec<Option<Bytes>>, Error> {
         let memory = &self.mailboxes.inner.memory;
         let mut found: Vec<Option<Bytes>> = {
@@ -65,10 +65,11 @@ impl Mailbox {
         Ok(found)
     }
 
-    /// All messages in a range of UIDs, in order. They are held in memory, so the caller limits their size.
+    /// All messages from UID `from` to `to`, both included, in order; expunged ones are left out. They are held in
+    /// memory, so the caller limits their size.
     ///
     /// # Errors
-    /// They cannot be read; expunged ones are left out.
+    /// One of them is damaged, or the store cannot be read.
     pub fn messages(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Message)>, Error> {
         let store = &self.mailboxes.store;
         let found = store.read(|connection| sqlite::messages(connection, self.shared.id, from, to))?;
@@ -82,7 +83,8 @@ impl Mailbox {
         found.into_iter().filter_map(to_message).collect()
     }
 
-    /// The MIME structure of a message; `None` if it was expunged and its content is gone.
+    /// The MIME structure of a message, as stored, or computed if that is lost; `None` if it was expunged and its
+    /// content is gone.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -98,8 +100,8 @@ impl Mailbox {
         }
     }
 
-    /// The beginning of the text of a message, as PREVIEW returns it; `None` if it was expunged and its content is
-    /// gone. RFC 8970.
+    /// The beginning of the text of a message, as PREVIEW returns it, as stored, or computed if that is lost; `None` if
+    /// it was expunged and its content is gone. RFC 8970.
     ///
     /// # Errors
     /// The store cannot be read.

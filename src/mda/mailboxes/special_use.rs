@@ -48,12 +48,12 @@ pub(super) fn parse_uses<'a>(attributes: impl IntoIterator<Item = &'a str>) -> R
     Ok(uses)
 }
 
-/// The names of uses, each after `prefix`, separated by spaces; with the prefix `\`, their attributes.
+/// The names of uses, each after `prefix`, separated by spaces; with the prefix `\`, their attributes. Empty for none.
 pub(super) fn format_uses(uses: &[SpecialUse], prefix: &str) -> String {
     uses.iter().map(|special| format!("{prefix}{}", special.name())).collect::<Vec<_>>().join(" ")
 }
 
-/// The uses in the column `use`: names separated by spaces; unknown ones are ignored.
+/// The uses in the column `use`: names separated by spaces; unknown ones are ignored. `None` has none.
 pub(super) fn parse_stored_uses(stored: Option<&str>) -> Vec<SpecialUse> {
     let words = stored.unwrap_or_default().split_ascii_whitespace();
     words.filter_map(|word| SpecialUse::ALL.into_iter().find(|special| special.name() == word)).collect()

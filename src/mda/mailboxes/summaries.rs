@@ -19,7 +19,7 @@ const RECENT_SUMMARIES: usize = 16;
 pub(super) struct Summaries(Mutex<VecDeque<(Hash, Arc<Summary>)>>);
 
 impl Summaries {
-    /// The summary of a content: one of those computed last, or else computed now and kept for the next recipient.
+    /// The summary of a content: one of the 16 computed last, or else computed now and kept for the next recipient.
     pub(super) fn of(&self, content: &Content) -> Arc<Summary> {
         let same = lock(&self.0).iter().find(|(known, _)| known == content.hash()).map(|(_, summary)| summary.clone());
         if let Some(summary) = same {
@@ -34,8 +34,8 @@ impl Summaries {
 }
 
 impl Mailboxes {
-    /// The summary computed from the content with this id, where the stored one is lost or cannot be decoded. `None`
-    /// when the content is gone.
+    /// The summary computed from the content with this id, for use where the stored one is lost or cannot be decoded;
+    /// nothing is stored. `None` if the content is gone; fails if it is damaged.
     pub(super) fn summary_of(&self, id: i64) -> Result<Option<Arc<Summary>>, Error> {
         match self.store.get(id) {
             Err(store::Error::Missing(_)) => Ok(None),

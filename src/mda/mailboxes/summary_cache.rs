@@ -42,12 +42,12 @@ pub struct CachedSummary<'a> {
 }
 
 impl CachedSummary<'_> {
-    /// The thread of a message with this email id. RFC 8474 §5.2.
+    /// The thread id of the message whose email id is given. RFC 8474 §5.2.
     pub fn thread(&self, email: u64) -> u64 {
         thread_of(self.sort_keys, email)
     }
 
-    /// See [`Summary::sort_keys`].
+    /// The keys by which SORT and THREAD order the message.
     pub fn sort_keys(&self) -> SortKeys {
         SortKeys::from_bytes(self.sort_keys, self.sent_at)
     }
@@ -95,7 +95,7 @@ pub(super) struct StoredSummary<'a> {
 }
 
 impl Mailbox {
-    /// The summaries of the messages of this mailbox.
+    /// A reader of the summaries of the messages of this mailbox; reads nothing yet.
     pub fn summaries(&self) -> SummaryReader {
         SummaryReader { mailbox: self.clone(), block: None }
     }
@@ -115,8 +115,8 @@ impl SummaryReader {
         Ok(self.block.as_deref().and_then(|block| block.summary(block.place(uid)?)))
     }
 
-    /// The block with this message, from memory or the tables. For an expunged message, a block with that alone, or an
-    /// empty one if its content is gone or damaged.
+    /// The block with this message, from memory, or from the tables and then kept in memory. For an expunged message, a
+    /// block with that alone, or an empty one if its content is gone or damaged.
     fn block_with(&self, message: &MessageMeta, number: u32) -> Result<Arc<SummaryBlock>, Error> {
         let key = Key::Summaries(self.mailbox.shared.id, number);
         let memory = &self.mailbox.mailboxes.inner.memory;
@@ -141,8 +141,8 @@ impl SummaryReader {
         Ok(Arc::new(block))
     }
 
-    /// Reads a block from the tables; lost summaries are computed, except those of damaged contents. Large summaries
-    /// are left out, except that of `wanted`.
+    /// Reads the block with this number from the tables; lost summaries are computed, except those of damaged contents.
+    /// Summaries of more than 256 KiB are left out, except that of the UID `wanted`.
     fn load(&self, number: u32, wanted: Uid) -> Result<SummaryBlock, Error> {
         let first = number << BLOCK_BITS;
         let mut block = SummaryBlock { number, entries: vec![], bytes: vec![] };
@@ -176,6 +176,7 @@ impl SummaryReader {
 }
 
 impl SummaryBlock {
+    /// Appends a summary for this UID.
     fn add(&mut self, uid: Uid, summary: &Summary) {
         let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
         (pieces[0], pieces[1]) = (&summary.envelope, &summary.body_structure);
@@ -185,6 +186,7 @@ impl SummaryBlock {
         self.push(uid, pieces, summary.sent, summary.sort_keys.sent);
     }
 
+    /// Appends an entry with these pieces of a summary, its Date field, and when it was sent, in seconds since 1970.
     fn push(&mut self, uid: Uid, pieces: [&[u8]; PIECES], sent: Option<Date>, sent_at: Option<i64>) {
         let mut bounds = [self.bytes.len() as u32; PIECES + 1];
         for (at, piece) in pieces.into_iter().enumerate() {
@@ -194,14 +196,17 @@ impl SummaryBlock {
         self.entries.push(Entry { uid, bounds, sent, sent_at });
     }
 
+    /// Whether the summary of the message with this UID is in the block.
     fn contains(&self, uid: Uid) -> bool {
         self.place(uid).is_some()
     }
 
+    /// The index of the entry of a UID.
     fn place(&self, uid: Uid) -> Option<usize> {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
 
+    /// The summary at this index; `None` if there is no entry.
     fn summary(&self, place: usize) -> Option<CachedSummary<'_>> {
         let Entry { bounds, sent, sent_at, .. } = self.entries.get(place)?;
         let piece = |at: usize| &self.bytes[bounds[at] as usize..bounds[at + 1] as usize];
@@ -229,7 +234,7 @@ fn summary_bytes(summary: &Summary) -> usize {
     summary.envelope.len() + summary.body_structure.len() + fields
 }
 
-/// A day as stored: 20261231.
+/// A day as it is stored: 20261231 for December 31, 2026.
 pub(super) fn number_of_date(date: Date) -> i32 {
     i32::from(date.year()) * 10_000 + i32::from(date.month()) * 100 + i32::from(date.day())
 }

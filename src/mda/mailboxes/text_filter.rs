@@ -38,7 +38,7 @@ struct Entry {
 }
 
 impl Mailbox {
-    /// A filter for these texts; one that is too short for trigrams passes every message.
+    /// A filter of messages by these texts; a text that is too short for trigrams passes every message.
     pub fn text_filter(&self, texts: &[impl AsRef<str>]) -> TextFilter {
         let queries: Vec<TrigramQuery> = texts.iter().map(|text| TrigramQuery::new(text.as_ref())).collect();
         TextFilter { mailbox: self.clone(), queries, block: None }
@@ -62,6 +62,7 @@ impl TextFilter {
         Ok(self.queries.iter().map(move |query| entry.is_some_and(|(block, place)| block.may_hold(place, query))))
     }
 
+    /// The block with this number, from memory if it has the UID, else read from the tables and kept in memory.
     fn block_with(&self, uid: Uid, number: u32) -> Result<Arc<FilterBlock>, Error> {
         let key = Key::Filters(self.mailbox.shared.id, number);
         let memory = &self.mailbox.mailboxes.inner.memory;
@@ -75,6 +76,7 @@ impl TextFilter {
         Ok(block)
     }
 
+    /// Reads the block with this number from the tables.
     fn load(&self, number: u32) -> Result<FilterBlock, Error> {
         let mut block = FilterBlock { number, entries: vec![], bytes: vec![] };
         let first = number << BLOCK_BITS;
@@ -99,10 +101,13 @@ impl FilterBlock {
         self.entries.push(Entry { uid, start, filter_end, end, has_filter, is_trace_unknown });
     }
 
+    /// The index of the entry of a UID.
     fn place(&self, uid: Uid) -> Option<usize> {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
 
+    /// Whether the message at this index may contain the text of the query: always if the text is too short for
+    /// trigrams, or the filter or the text of the trace lines is missing.
     fn may_hold(&self, place: usize, query: &TrigramQuery) -> bool {
         let Entry { start, filter_end, end, has_filter, is_trace_unknown, .. } = self.entries[place];
         let part = |from: u32, to: u32| self.bytes.get(from as usize..to as usize).unwrap_or_default();

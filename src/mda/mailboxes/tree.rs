@@ -11,7 +11,8 @@ use crate::store::Transaction;
 const MAX_MAILBOXES: usize = 2_000;
 
 impl Mailboxes {
-    /// Creates the account with its default mailboxes, unless it exists.
+    /// Creates the account with this key, with INBOX and a mailbox for each special use, all subscribed, unless it
+    /// exists.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -23,7 +24,8 @@ impl Mailboxes {
         self.write(move |transaction| ensure_account(transaction, &account, now).map(drop)).await
     }
 
-    /// Creates a mailbox and its missing parents; also the account, if it does not exist. RFC 9051 §6.3.4.
+    /// Creates a mailbox and its missing parents; also the account with this key, if it does not exist. RFC 9051
+    /// §6.3.4.
     ///
     /// # Errors
     /// The name is taken or not allowed, there are too many mailboxes, or the change cannot be stored.
@@ -31,7 +33,8 @@ impl Mailboxes {
         self.create_for(account, name, &[]).await.map(drop)
     }
 
-    /// The same with special uses such as `\Sent`; returns the id of the mailbox. RFC 6154 §3, RFC 8474 §4.1.
+    /// Creates a mailbox with special uses such as `\Sent`, and its missing parents; also the account, if it does not
+    /// exist. Returns the id of the mailbox. RFC 6154 §3, RFC 8474 §4.1.
     ///
     /// # Errors
     /// As for [`Mailboxes::create`], or a special use is not known.
@@ -66,8 +69,8 @@ impl Mailboxes {
         self.freeing().change(job).await
     }
 
-    /// Renames a mailbox and all mailboxes below it; creates missing parents; subscriptions stay. INBOX itself stays,
-    /// and its messages are moved into a new mailbox. RFC 9051 §6.3.6.
+    /// Renames a mailbox and all mailboxes below it; creates missing parents of the new name; subscriptions stay. INBOX
+    /// itself and those below it stay, and its messages are moved into a new mailbox. RFC 9051 §6.3.6.
     ///
     /// # Errors
     /// The mailbox does not exist, the new name is taken or not allowed, or the change cannot be stored.
@@ -121,6 +124,7 @@ pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64)
 }
 
 /// Creates a mailbox and its missing parents; returns its id and the names of all mailboxes created, its own last.
+/// Fails if it exists or the account then has too many.
 pub(super) fn create(
     transaction: &Transaction<'_>,
     account: i64,
@@ -138,7 +142,7 @@ pub(super) fn create(
     Ok((id, created))
 }
 
-/// Refuses, and so takes back, what has made the mailboxes of an account too many.
+/// Fails, so that the job is taken back, if the account now has too many mailboxes.
 fn check_count(transaction: &Transaction<'_>, account: i64) -> Result<(), Error> {
     let count = sqlite::count_mailboxes(transaction, account)?;
     if MAX_MAILBOXES < count { Err(Error::TooMany("mailboxes")) } else { Ok(()) }
@@ -156,7 +160,8 @@ fn create_parents(transaction: &Transaction<'_>, account: i64, name: &str, now: 
     Ok(created)
 }
 
-/// Subscribes if `on`, else unsubscribes; returns whether that changed anything.
+/// Subscribes if `on`, else unsubscribes; returns whether that changed anything. Fails if the account then has too many
+/// subscriptions.
 fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<bool, Error> {
     if !on {
         return Ok(sqlite::delete_subscription(transaction, account, name)?);
@@ -168,7 +173,8 @@ fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) 
     Ok(is_new)
 }
 
-/// Renames a mailbox and those below it. The result has only the events of created parents.
+/// Renames a mailbox and those below it, and creates missing parents. Fails if there is none, or a new name is taken or
+/// not allowed. The result has only the events of created parents.
 fn rename(
     transaction: &Transaction<'_>,
     account: i64,
@@ -195,7 +201,8 @@ fn rename(
     Ok(CommittedChanges::names(account, created))
 }
 
-/// Creates the mailbox `to` with the messages and a copy of the annotations of INBOX. The result lacks its own event.
+/// Creates the mailbox `to`, moves the messages of INBOX into it, and copies the annotations of INBOX. Fails if `to`
+/// exists. The result lacks the event of `to` itself.
 fn move_inbox_messages(
     transaction: &Transaction<'_>,
     account: i64,

@@ -7,8 +7,8 @@ use super::{Error, Mailbox, sqlite};
 use crate::imap::Numbers;
 
 impl Mailbox {
-    /// UIDs among `uids` that were expunged after this modification sequence. The result may include some that were
-    /// expunged earlier, and some that never existed.
+    /// UIDs among `uids` that were expunged after this modification sequence. If the records do not go back so far, all
+    /// that do not exist now, also those that were expunged earlier or never existed.
     ///
     /// # Errors
     /// The store cannot be read.

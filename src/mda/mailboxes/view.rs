@@ -81,7 +81,7 @@ impl View {
         self.messages.find(uid)
     }
 
-    /// The changes since `older`, a view of the same mailbox.
+    /// The changes since `older`, a view of the same mailbox; none if both have the same modification sequence.
     pub fn changes_since(&self, older: &Self) -> Changes {
         let mut changes = Changes::default();
         if self.modseq != older.modseq {

@@ -38,8 +38,9 @@ struct Seen {
 }
 
 impl Greylist {
-    /// Registers a try of this triplet: returns how long its client must still wait; `None` to accept it, after which
-    /// it is known for `lifetime` more.
+    /// Registers a try of this triplet at `now`, after removing those that have expired. Returns how long its client
+    /// must still wait: `rule.delay` from the first try, and it is forgotten after `rule.retry_within`. `None` accepts
+    /// it; it is known for `rule.lifetime` from now on.
     pub(super) fn wait_for(&mut self, rule: &Greylisting, triplet: Triplet, now: Timestamp) -> Option<Duration> {
         self.remove_expired(now);
         let waits_until = match self.seen.get(&triplet) {
@@ -68,12 +69,14 @@ impl Greylist {
         }
     }
 
+    /// Removes all triplets that expire at `now` or before.
     fn remove_expired(&mut self, now: Timestamp) {
         while self.ends.first().is_some_and(|(until, _)| *until <= now) {
             self.remove_first();
         }
     }
 
+    /// Removes the triplet that expires first, if there is one.
     fn remove_first(&mut self) {
         if let Some((_, triplet)) = self.ends.pop_first() {
             self.seen.remove(&triplet);

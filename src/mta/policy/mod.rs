@@ -50,12 +50,13 @@ impl Policy {
         Self { rng, state: Mutex::default() }
     }
 
-    /// Clears the state, as after a crash.
+    /// Clears the greylist, the counts of clients and those of rules, as after a crash.
     pub(super) fn reset(&self) {
         *self.state() = PolicyState::default();
     }
 
-    /// The reply of the first rule that matches this stage and triggers; counts that it applied.
+    /// Returns the reply of the first rule that matches this stage and triggers, and counts that it applied; `None` if
+    /// there is none. A rule with a probability draws a random number.
     pub(super) fn rule(&self, context: &MtaContext, input: PolicyContext<'_>) -> Option<Reply> {
         let rules = &context.settings.policy.rules;
         if rules.is_empty() {
@@ -75,18 +76,20 @@ impl Policy {
             && (1.0 <= rule.probability || self.rng.next_f64() < rule.probability)
     }
 
-    /// Counts a message of this client; returns the refusal if that exceeds its limit.
+    /// Counts a message of this client; if its limit is reached, counts nothing and returns the refusal (450). `None`
+    /// for exempt clients and without a limit, too.
     pub(super) fn message(&self, context: &MtaContext, peer: IpAddr) -> Option<Reply> {
         self.count(context, peer, RateUnit::Message, "messages")
     }
 
-    /// Counts a recipient; returns the refusal if that exceeds the limit of the client.
+    /// Counts a recipient of this client; if its limit is reached, counts nothing and returns the refusal (450). `None`
+    /// for exempt clients and without a limit, too.
     pub(super) fn recipient(&self, context: &MtaContext, peer: IpAddr) -> Option<Reply> {
         self.count(context, peer, RateUnit::Recipient, "recipients")
     }
 
-    /// Counts one more of this client; if its limit is reached, counts nothing and returns the refusal (450). `None`
-    /// for exempt clients too.
+    /// Counts one more `unit` of this client; if its limit is reached, counts nothing and returns the refusal (450),
+    /// which names the unit as `what`. `None` for exempt clients and without a limit, too.
     fn count(&self, context: &MtaContext, peer: IpAddr, unit: RateUnit, what: &str) -> Option<Reply> {
         let limit = context.settings.policy.rate_limit.as_ref()?;
         if limit.exempt.contains(&context.world, peer) {
@@ -119,7 +122,8 @@ impl Policy {
     }
 }
 
-/// Whether all conditions that the rule has hold; that on `to` holds if one recipient matches.
+/// Whether the rule is one of this stage, and all conditions that it has hold; that on `to` holds if one recipient
+/// matches. A condition on what is not known yet does not hold.
 fn matches(rule: &Rule, world: &World, input: PolicyContext<'_>) -> bool {
     rule.stage == input.stage
         && rule.client.as_ref().is_none_or(|clients| clients.contains(world, input.peer))
@@ -128,6 +132,7 @@ fn matches(rule: &Rule, world: &World, input: PolicyContext<'_>) -> bool {
         && rule.to.as_ref().is_none_or(|to| input.to.iter().any(|recipient| to.matches_path(Some(&recipient.address))))
 }
 
+/// The SMTP reply that the world file declares: its code and text, and its enhanced status code, if it has one.
 fn reply(answer: &PolicyReply) -> Reply {
     Reply { enhanced: answer.enhanced, ..Reply::plain(answer.code, &answer.text) }
 }

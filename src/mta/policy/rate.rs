@@ -34,7 +34,8 @@ struct Period {
 
 impl Rates {
     /// Counts one more; if the limit is reached, counts nothing and returns how long the period of the client still
-    /// lasts.
+    /// lasts. A period begins with the first call for a client, and ends after `limit.per`; what has ended is removed
+    /// first.
     pub(super) fn count(
         &mut self,
         limit: &RateLimit,
@@ -60,12 +61,14 @@ impl Rates {
         None
     }
 
+    /// Removes the clients whose period, which lasts for `per`, is over at `now`.
     fn remove_expired(&mut self, per: Duration, now: Timestamp) {
         while self.by_start.first().is_some_and(|(start, _)| later(*start, per) <= now) {
             self.remove_first();
         }
     }
 
+    /// Removes the client whose period began first, if there is one.
     fn remove_first(&mut self) {
         if let Some((_, client)) = self.by_start.pop_first() {
             self.periods.remove(&client);

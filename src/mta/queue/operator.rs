@@ -18,7 +18,8 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 impl Queue {
     /// Up to `limit` of the selected messages, oldest first, behind the place `after`, or from the oldest on; with the
-    /// number of all that are selected. Those whose id is unreadable are counted only.
+    /// number of all that are selected, and the next place if there may be more. Each has its state, its active
+    /// attempts, and why it waits. Those whose id is unreadable are counted only.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -43,8 +44,9 @@ impl Queue {
         Ok(Listing { total, next, messages })
     }
 
-    /// The header of a message, its trace fields first, with LF line ends and without the empty line, up to a limit;
-    /// only the trace fields if the content is damaged. `None` without such a message.
+    /// The header of a message, its trace fields first, with LF line ends and without the empty line; up to
+    /// `MAX_HEADER_BYTES` besides the trace fields. Only the trace fields if the content is missing or damaged. `None`
+    /// without such a message.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -118,7 +120,8 @@ impl Queue {
         Ok(ids(&flushed))
     }
 
-    /// Deletes messages, except those in flight; returns the ids and recipients of those whose id can be read.
+    /// Deletes messages, also those on hold, except those in flight; returns the ids and recipients of those whose id
+    /// can be read.
     ///
     /// # Errors
     /// They could not be deleted; they are due `now`.
@@ -147,7 +150,8 @@ impl Queue {
 }
 
 impl Mta {
-    /// Deletes messages from the queue, except those in flight, and records an event for each.
+    /// Deletes messages from the queue, except those in flight, and records an event for each. Returns their ids; one
+    /// whose id cannot be read is deleted without either.
     ///
     /// # Errors
     /// It could not be stored; then none is deleted.
@@ -162,7 +166,7 @@ impl Mta {
     }
 
     /// Puts messages on hold, also across restarts, until they are released, and records an event for each. An attempt
-    /// in flight may end.
+    /// in flight may end. Returns the ids of those that were not on hold before.
     ///
     /// # Errors
     /// It could not be stored; then none is on hold.
@@ -171,7 +175,8 @@ impl Mta {
         self.queue().hold(selector, record).await
     }
 
-    /// Releases messages on hold, which are due now, and records an event for each.
+    /// Releases messages on hold, which are due now, and records an event for each. Returns the ids of those that were
+    /// on hold.
     ///
     /// # Errors
     /// It could not be stored.
@@ -180,14 +185,15 @@ impl Mta {
         self.queue().release(selector, self.context().clock.now(), record).await
     }
 
-    /// Puts a message on hold that cannot be read; see [`Queue::hold_unreadable`].
+    /// Puts a row in flight that cannot be read on hold, with the reason, ends its flight, and records a `Held` event,
+    /// if its id can be read. Does nothing to a row that was deleted. On an error, the row is still in flight.
     pub(in crate::mta) async fn hold_unreadable(&self, row: i64, reason: &store::Error) -> Result<(), store::Error> {
         let held = self.queue().hold_unreadable(row, reason).await?;
         self.record(&held, |recipients| EventKind::Held { recipients, reason: Some(reason.to_string()) });
         Ok(())
     }
 
-    /// Records an event of each message whose id can be read.
+    /// Records an event of each message whose id can be read, of the kind that `kind` returns for its recipients.
     fn record(&self, affected: &[Affected], kind: impl Fn(Vec<Address>) -> EventKind) {
         for Affected { id, recipients, .. } in affected {
             if let Some(id) = *id {
@@ -197,7 +203,7 @@ impl Mta {
     }
 
     /// Makes messages due now, except those on hold, records an event for each, and ends the back-off of all
-    /// destinations.
+    /// destinations. Returns the ids of those messages.
     ///
     /// # Errors
     /// It could not be stored.
@@ -211,10 +217,12 @@ impl Mta {
     }
 }
 
+/// The rows of these messages.
 fn rows(affected: &[Affected]) -> BTreeSet<i64> {
     affected.iter().map(|affected| affected.row).collect()
 }
 
+/// The ids of these messages, without those that cannot be read.
 fn ids(affected: &[Affected]) -> Vec<QueueId> {
     affected.iter().filter_map(|affected| affected.id).collect()
 }

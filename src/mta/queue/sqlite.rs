@@ -108,7 +108,8 @@ pub(super) fn find(connection: &Connection, row: i64) -> Result<Option<Stored>, 
     }))
 }
 
-/// Adds a row for a message, due when it arrived. The entry shares the buffer of the content with equal ones.
+/// Adds a row for a message, due when it arrived, and one use of its content; returns its entry, which shares the
+/// buffer of the content with equal ones.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -124,8 +125,9 @@ pub(super) fn insert(
     Ok(Entry { row, content, due: queued.arrived, queued, attempts: 0, warned: false })
 }
 
-/// Stores the result of an attempt, and adds its reports. Returns when the row is due (`None` if it was deleted, is
-/// held, or is still in flight), and when each report is.
+/// Stores the result of an attempt, and adds its reports. Deletes the row and one use of its content if no recipient
+/// remains; keeps all but the envelope of one that is still in flight; else counts the attempt. Returns when the row is
+/// due (`None` if it was deleted, is held, or is still in flight), and when each report is.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -156,7 +158,7 @@ pub(super) fn settle(
     Ok((until, settlement.reports.iter().map(put).collect::<Result<Vec<_>, Error>>()?))
 }
 
-/// Holds the selected rows that are not held yet; returns those.
+/// Holds the selected rows of the host that are not held yet; returns those.
 pub(super) fn hold(transaction: &Transaction<'_>, host: &HostName, selector: Selector) -> Result<Vec<Affected>, Error> {
     update(transaction, "held = 1", "held = 0", host, selector, Timestamp::UNIX_EPOCH)
 }
@@ -182,6 +184,7 @@ pub(super) fn flush(
 }
 
 /// Sets columns, as the SQL `set` says, of the selected rows for which the SQL condition `only` holds; returns those.
+/// `now` is the value of `?3`, in milliseconds since 1970.
 fn update(
     transaction: &Transaction<'_>,
     set: &str,
@@ -199,13 +202,13 @@ fn update(
     Ok(changed.collect::<rusqlite::Result<_>>()?)
 }
 
-/// From the columns id, name and envelope; without recipients if the envelope is unreadable.
+/// Reads a changed row from the columns id, name and envelope; without an id or recipients if they are unreadable.
 fn affected(row: &Row<'_>) -> rusqlite::Result<Affected> {
     let recipients = addresses(envelope(row, 2).unwrap_or_default());
     Ok(Affected { row: row.get(0)?, id: id(row, 1), recipients })
 }
 
-/// Holds one row, with the reason; returns it, or nothing if it was deleted.
+/// Holds one row, also if it is held already, and replaces its reason; returns it, or nothing if it was deleted.
 pub(super) fn hold_row(transaction: &Transaction<'_>, row: i64, reason: &str) -> Result<Vec<Affected>, Error> {
     let sql = "UPDATE queue SET held = 1, reason = ?2 WHERE id = ?1 RETURNING id, name, envelope";
     let mut update = transaction.prepare_cached(sql)?;
@@ -220,8 +223,8 @@ pub(super) fn rows(connection: &Connection, host: &HostName, selector: Selector)
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Deletes a row, and one use of its content. `None` if there is no such row, or if its name is unreadable: then it is
-/// deleted too.
+/// Deletes a row, and one use of its content; returns its id and its recipients, none if the envelope is unreadable.
+/// `None` if there is no such row, or if its name is unreadable: then it is deleted too.
 pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(QueueId, Vec<Address>)>, Error> {
     let sql = "DELETE FROM queue WHERE id = ?1 RETURNING name, envelope, content";
     let read = |row: &Row<'_>| Ok((id(row, 0), envelope(row, 1).unwrap_or_default(), row.get(2)?));
@@ -231,8 +234,8 @@ pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(
     Ok(id.map(|id| (id, addresses(envelope))))
 }
 
-/// The number of all selected rows, and up to `limit` of them behind a place, oldest first. A row without a readable
-/// name is `None`.
+/// The number of all selected rows, held or not, and up to `limit` of them behind a place, oldest first. A row without
+/// a readable name is `None`.
 pub(super) fn list(
     connection: &Connection,
     host: &HostName,
@@ -277,14 +280,15 @@ fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<QueueE
     Ok(Some(message))
 }
 
-/// The trace fields of a message, and the id of its content.
+/// The trace fields of a message of the host, and the id of its content; `None` without such a message.
 pub(super) fn header(connection: &Connection, host: &HostName, id: QueueId) -> Result<Option<(Vec<u8>, i64)>, Error> {
     let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?2");
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
     Ok(connection.query_row(&sql, (host, id.to_string()), read).optional()?)
 }
 
-/// Up to `limit` rows of the host behind the id `row`, in the order of ids, held or not.
+/// Up to `limit` rows of the host behind the id `row`, in the order of ids, held or not; without an id, sender or
+/// recipients where they are unreadable.
 pub(super) fn messages_after(
     connection: &Connection,
     host: &HostName,
@@ -312,7 +316,8 @@ pub(super) fn messages_after(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The recipients in all rows of all hosts, and the contents of reports; rows with an unreadable envelope are left out.
+/// The recipients in all rows of all hosts, and the contents of rows with a null reverse-path; rows with an unreadable
+/// envelope are left out, and recipients of rows with an unreadable name.
 pub(super) fn inventory(connection: &Connection) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let sql = "SELECT host, name, envelope, content FROM queue JOIN queue_host ON number = id >> 32 ORDER BY id";
@@ -338,24 +343,27 @@ fn filter() -> String {
     format!("{OF_HOST} AND (?2 IS NULL OR name = ?2 OR name LIKE ?2 || '-%')")
 }
 
-/// `None` if it is unreadable.
+/// Reads the queue id in a column; `None` if it is unreadable.
 fn id(row: &Row<'_>, column: usize) -> Option<QueueId> {
     row.get_ref(column).ok()?.as_str().ok()?.parse().ok()
 }
 
-/// `None` if it is unreadable.
+/// Reads the envelope in a column, from JSON; `None` if it is unreadable.
 fn envelope(row: &Row<'_>, column: usize) -> Option<Envelope> {
     serde_json::from_str(row.get_ref(column).ok()?.as_str().ok()?).ok()
 }
 
+/// The addresses of the recipients, in the order of the envelope.
 fn addresses(envelope: Envelope) -> Vec<Address> {
     envelope.recipients.into_iter().map(|recipient| recipient.address).collect()
 }
 
+/// The envelope as JSON, as it is stored.
 fn json(envelope: &Envelope) -> rusqlite::Result<String> {
     serde_json::to_string(envelope).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
+/// The time of a column in milliseconds since 1970; the latest possible time if it is out of range.
 fn time(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
 }

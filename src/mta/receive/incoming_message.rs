@@ -97,7 +97,8 @@ impl IncomingMessage {
         Ok(incoming)
     }
 
-    /// The stage that takes responsibility (RFC 5321 §6.1): makes it all durable, then reports the events.
+    /// Takes responsibility for the message (RFC 5321 §6.1): makes its queue entries, the reports and the catalogue
+    /// entries durable in one commit, then records the events, and then makes all due. Logs an error.
     ///
     /// # Errors
     /// It could not be stored, and nothing of it is.
@@ -111,7 +112,8 @@ impl IncomingMessage {
         put.inspect_err(|error| tracing::error!(host = %mta.host(), %error, "a message could not be stored"))
     }
 
-    /// The entries of the catalogue: of the message at its first host, and of the reports.
+    /// The entries of the catalogue, if there is one: of the reports, and of the message if it enters the world here,
+    /// under the addresses that it is queued for, or else those that it was received for.
     fn arrivals(&self, mta: &Mta, origin: &Origin<'_>, reports: &[QueuedMessage]) -> Vec<Arrival> {
         let mut arrivals = mta.queue().arrivals(reports);
         if self.is_new && mta.context().catalogue.is_some() {
@@ -125,7 +127,8 @@ impl IncomingMessage {
         arrivals
     }
 
-    /// Records the events, once all is durable.
+    /// Records the events, once all is durable: the message was received, each alias expanded, the recipients in a loop
+    /// failed, and each report begins its own journey. Notes in the session that the journey was accepted.
     fn record_events(&self, mta: &Mta, origin: &Origin<'_>, reports: &[QueuedMessage]) {
         let QueuedMessage { id, envelope, message, .. } = &self.original;
         let recipients = envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
@@ -163,7 +166,8 @@ impl IncomingMessage {
         }
     }
 
-    /// The reports to the sender at this stage: failures, then expansions.
+    /// The reports to the sender at this stage, not stored yet: the recipients that fail for a loop, then the
+    /// expansions and discards of which the sender requested a report.
     fn reports(&self, mta: &Mta) -> Vec<QueuedMessage> {
         let failed = |recipient| {
             let status = RecipientStatus { status: (5, 4, 6), host: None, text: Some(LOOP_REASON.to_owned()) };
@@ -178,8 +182,8 @@ impl IncomingMessage {
     }
 }
 
-/// The envelope as it is queued: the bare postmaster is that of this host's own domain, or of the first one that the
-/// world has (RFC 5321 §4.5.1), and a recipient that is named twice gets one copy.
+/// Returns the envelope as it is queued: the bare postmaster is that of this host's own domain, or of the first one
+/// that the world has (RFC 5321 §4.5.1), and a recipient that is named twice gets one copy.
 fn normalise_recipients(mut envelope: Envelope, mta: &Mta) -> Envelope {
     for recipient in envelope.recipients.iter_mut().filter(|recipient| recipient.address.domain().is_empty()) {
         if let Some(postmaster) = mta.postmaster() {

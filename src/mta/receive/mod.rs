@@ -62,25 +62,28 @@ impl SmtpPolicy {
         domain.and_then(|domain| self.hosts.find(&domain.mx)).unwrap_or(self.hosts.greeting())
     }
 
-    /// The refusal (451) if the host that takes the message is another one than that of the port, and off. RFC 3463
-    /// §3.4, X.3.2.
+    /// The refusal (451 4.3.2) at a public port if the host that takes the message is off; `None` if it is on, and at
+    /// all other ports. RFC 3463 §3.4, X.3.2.
     fn refusal_when_off(&self) -> Option<Reply> {
         let is_off = self.hosts.is_public() && !self.mta.is_on();
         is_off.then(|| Reply::new(451, (4, 3, 2), &format!("{} is not running, try again later", self.mta.fqdn())))
     }
 
-    /// The reply of the host's first rule that applies.
+    /// The reply of the first rule that matches and triggers at the host that takes the message, which counts that it
+    /// applied; `None` if there is none.
     fn rule(&self, input: PolicyContext<'_>) -> Option<Reply> {
         self.mta.policy().rule(self.mta.context(), input)
     }
 
-    /// The same in a transaction.
+    /// The reply of the first rule that matches and triggers at this stage of a transaction, which counts that it
+    /// applied; `None` if there is none. `to` is the recipient in question at RCPT, later all that were accepted.
     fn rule_of(&self, stage: Stage, client: Client<'_>, from: &ReversePath, to: &[Recipient]) -> Option<Reply> {
         self.rule(PolicyContext { stage, peer: client.peer(), helo: client.hello(), from: Some(from), to })
     }
 
-    /// The reply to RCPT by the address: mail for mailboxes of this host is accepted from all clients, for others only
-    /// from those that it relays for. RFC 5321 §3.3.
+    /// The reply to RCPT by the address: mail for mailboxes and aliases of this host is accepted from all clients, for
+    /// others only from those that it relays for. 550 for an unknown mailbox (unless the policy takes those), an alias
+    /// without a destination, and a client that may not relay. RFC 5321 §3.3.
     fn relay_decision(&self, client: Client<'_>, recipient: &Recipient) -> Reply {
         let (mta, address) = (&self.mta, &recipient.address);
         let context = mta.context();
@@ -100,7 +103,8 @@ impl SmtpPolicy {
         }
     }
 
-    /// Whether this kind of listener accepts mail for other hosts from the client.
+    /// Whether this kind of listener accepts mail for other hosts from the client: on submission if it has logged in,
+    /// on port 25 if the host knows it; unauthenticated, also if it is on this machine or a host of the world.
     fn may_relay(&self, client: Client<'_>) -> bool {
         let peer = client.peer();
         let is_known = || peer.is_loopback() || self.mta.context().world.host_at(peer).is_some();
@@ -111,14 +115,15 @@ impl SmtpPolicy {
         }
     }
 
-    /// Whether the host knows the client. RFC 6647 §5: such clients are not greylisted.
+    /// Whether the host knows the client: it has logged in, or is among those that the settings relay from. RFC 6647
+    /// §5: such clients are not greylisted.
     fn is_trusted(&self, client: Client<'_>) -> bool {
         let context = self.mta.context();
         client.user().is_some() || context.settings.relay_from.contains(&context.world, client.peer())
     }
 
-    /// Makes a message durable in the queue of the host; the error is the refusal: 554 for a loop, or that of a store
-    /// that fails.
+    /// Makes a message durable in the queue of the host and returns the 250 reply with its queue id; the error is the
+    /// refusal: 554 for a loop, or that of a store that fails.
     async fn enqueue(&self, client: Client<'_>, envelope: Envelope, message: Message) -> Result<Reply, Reply> {
         let origin = client.origin(&self.mta.context().world);
         let incoming = IncomingMessage::new(&self.mta, &origin, envelope, message);
@@ -130,6 +135,7 @@ impl SmtpPolicy {
 }
 
 impl Policy for SmtpPolicy {
+    /// The resources of the host that greets.
     fn resources(&self) -> Resources<'_> {
         let mta = self.hosts.greeting();
         let context = mta.context();
@@ -142,6 +148,7 @@ impl Policy for SmtpPolicy {
         }
     }
 
+    /// The limits are those of the host that greets; the listener's kind decides on protocol, AUTH and STARTTLS.
     fn config(&self) -> server::Config {
         let settings = &self.hosts.greeting().context().settings;
         let policy = &settings.policy;
@@ -168,6 +175,7 @@ impl Policy for SmtpPolicy {
         }
     }
 
+    /// Begins a recorded session with the client, at the host that greets.
     fn record(&self, client: IpAddr) -> Recorder {
         let context = self.hosts.greeting().context();
         let protocol = match self.kind {
@@ -177,19 +185,26 @@ impl Policy for SmtpPolicy {
         context.emitter.sessions().begin(&context.world, protocol, &context.host, client)
     }
 
+    /// Returns the reply of the first rule of the stage `Connect` that applies; `None` accepts the client.
     fn connect(&mut self, peer: IpAddr) -> Option<Reply> {
         self.rule(PolicyContext { stage: Stage::Connect, peer, helo: None, from: None, to: &[] })
     }
 
+    /// Makes the host that greets the one that decides again, and returns the reply of its first rule of the stage
+    /// `Ehlo` that applies; `None` accepts the name.
     fn hello(&mut self, client: Client<'_>, name: &str) -> Option<Reply> {
         self.mta = self.hosts.greeting().clone();
         self.rule(PolicyContext { stage: Stage::Ehlo, peer: client.peer(), helo: Some(name), from: None, to: &[] })
     }
 
+    /// The host that serves the domain of the user or, without login, of the reverse-path, or else the one that greets;
+    /// `None` at a port that is not public.
     fn answering_host(&self, client: Client<'_>, from: &ReversePath) -> Option<HostName> {
         self.hosts.is_public().then(|| self.owner(client, from).host().clone())
     }
 
+    /// The password that the settings of the host name for the user, or else that of the user of the world; `None` if
+    /// both have no such user.
     fn secret(&self, user: &str) -> Option<String> {
         let context = self.mta.context();
         let named = match &context.settings.policy.logins {
@@ -199,12 +214,18 @@ impl Policy for SmtpPolicy {
         named.or_else(|| context.world.secret(user).map(|(_, secret)| secret)).map(str::to_owned)
     }
 
+    /// Chooses the host that takes the message, by the user or else by the reverse-path. Returns 451 if that is off, or
+    /// else the reply of a rule, or the refusal if the rate limit of messages is reached. `None` accepts the sender;
+    /// only then, the message is counted.
     fn mail(&mut self, client: Client<'_>, from: &ReversePath) -> Option<Reply> {
         self.mta = self.owner(client, from).clone();
         let counted = || self.mta.policy().message(self.mta.context(), client.peer());
         self.refusal_when_off().or_else(|| self.rule_of(Stage::Mail, client, from, &[])).or_else(counted)
     }
 
+    /// The reply is that of a rule, if one applies; else a refusal by the address, by the rate limit of recipients, or
+    /// by greylisting, in this order; else 250. What comes after a refusal is not counted or registered. Clients that
+    /// the host knows are not greylisted.
     fn rcpt(&mut self, client: Client<'_>, from: &ReversePath, recipient: &Recipient) -> Reply {
         if let Some(refusal) = self.rule_of(Stage::Rcpt, client, from, std::slice::from_ref(recipient)) {
             return refusal;
@@ -221,10 +242,13 @@ impl Policy for SmtpPolicy {
         policy.recipient(context, peer).or_else(greylisted).unwrap_or(reply)
     }
 
+    /// Returns the reply of the first rule of the stage `Data` that applies; `None` accepts the command.
     fn data(&mut self, client: Client<'_>, envelope: &Envelope) -> Option<Reply> {
         self.rule_of(Stage::Data, client, &envelope.reverse_path, &envelope.recipients)
     }
 
+    /// Queues the message; always returns one reply: 451 if the host is off, or that of a rule of the stage `End`, and
+    /// then the message is not queued; else 250 or the refusal of the queue.
     async fn message(&mut self, client: Client<'_>, envelope: Envelope, message: Message) -> Vec<Reply> {
         let rule = || self.rule_of(Stage::End, client, &envelope.reverse_path, &envelope.recipients);
         let reply = match self.refusal_when_off().or_else(rule) {

@@ -12,7 +12,7 @@ use crate::sync::lock;
 pub(in crate::mta) struct AttemptProgress(Mutex<ActiveAttempt>);
 
 impl AttemptProgress {
-    /// The attempt goes on with this host.
+    /// Sets the host that the attempt is with from now on, as the operator sees it.
     pub(in crate::mta) fn is_with(&self, host: &str) {
         lock(&self.0).to = Some(host.to_owned());
     }
@@ -23,19 +23,20 @@ impl AttemptProgress {
 pub(super) struct ActiveAttempts(Mutex<BTreeMap<i64, Vec<Weak<AttemptProgress>>>>);
 
 impl ActiveAttempts {
-    /// An attempt begins now.
+    /// Adds an attempt of a row that begins at `now`, with no host yet; it is listed until the result is dropped or the
+    /// attempts of the row end.
     pub(super) fn begin(&self, row: i64, now: Timestamp) -> Arc<AttemptProgress> {
         let progress = Arc::new(AttemptProgress(Mutex::new(ActiveAttempt { to: None, since: now })));
         lock(&self.0).entry(row).or_default().push(Arc::downgrade(&progress));
         progress
     }
 
-    /// The attempts of a row have ended.
+    /// Removes all attempts of a row.
     pub(super) fn end(&self, row: i64) {
         lock(&self.0).remove(&row);
     }
 
-    /// Forgets all.
+    /// Removes the attempts of all rows.
     pub(super) fn clear(&self) {
         lock(&self.0).clear();
     }

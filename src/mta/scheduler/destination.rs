@@ -48,17 +48,20 @@ impl Destination {
         }
     }
 
-    /// Whether there is nothing to remember about the destination.
+    /// Whether there is nothing to remember about the destination: it has no worker, job, taken slot or parked message,
+    /// and no failure, not even one whose back-off is over.
     pub(super) fn is_idle(&self) -> bool {
         self.workers == 0 && self.jobs.is_empty() && self.slots.is_idle()
     }
 
-    /// Whether it has no work and no back-off.
+    /// Whether it has no worker, job, taken slot or parked message, and is not in back-off at `now`; its failures may
+    /// be remembered.
     pub(super) fn is_unused(&self, now: Timestamp) -> bool {
         self.workers == 0 && self.jobs.is_empty() && self.slots.is_unused() && self.slots.backoff_until(now).is_none()
     }
 
-    /// Queues a job; returns whether the caller has to start a worker. During back-off the job fails at once.
+    /// Queues a job and wakes an idle worker; returns whether the caller has to start one more worker, which is counted
+    /// already. During back-off the job fails at once, with the reason of the back-off, and the result is `false`.
     pub(in crate::mta) fn submit(&mut self, job: Job, now: Timestamp) -> bool {
         if let Some(reason) = self.slots.backoff_reason(now) {
             let attempt = reason.for_recipients(job.envelope.recipients.len());
@@ -78,24 +81,26 @@ impl Destination {
         adds
     }
 
-    /// What an idle worker waits for.
+    /// What an idle worker waits for: it is notified once for each job that is queued.
     pub(in crate::mta) fn arrived(&self) -> Arc<Notify> {
         self.arrived.clone()
     }
 
-    /// The next job; without one, the worker is idle until [`Destination::on_wakeup`].
+    /// Removes and returns the first job; without one, counts the worker as idle until [`Destination::on_wakeup`].
     pub(in crate::mta) fn take_job(&mut self) -> Option<Job> {
         let job = self.jobs.pop_front();
         self.idle += usize::from(job.is_none());
         job
     }
 
-    /// A worker is no longer idle.
+    /// Counts one idle worker less, since its wait is over.
     pub(in crate::mta) fn on_wakeup(&mut self) {
         self.idle -= 1;
     }
 
-    /// Deregisters a worker, whose last connection succeeded if `is_up`; `false` if there is a job, so that it stays.
+    /// Deregisters a worker, whose last connection succeeded if `is_up`, and returns `true`; if there is a job, changes
+    /// nothing and returns `false`, so that the worker stays. Without a connected worker, the limit of workers is 1
+    /// again.
     pub(in crate::mta) fn try_exit(&mut self, is_up: bool) -> bool {
         if !self.jobs.is_empty() {
             return false;
@@ -108,7 +113,9 @@ impl Destination {
         true
     }
 
-    /// A worker has connected: others may connect as well. Returns how many workers the caller has to start.
+    /// Notes that a worker has connected (`was_up`: its connection before had succeeded, too). The first one lifts the
+    /// limit of workers. Returns how many workers the caller has to start for the queued jobs; they are counted
+    /// already.
     pub(in crate::mta) fn on_connected(&mut self, was_up: bool) -> usize {
         self.slots.mark_up();
         let mut starts = 0;
@@ -120,7 +127,8 @@ impl Destination {
         starts
     }
 
-    /// A worker has sent a message.
+    /// Notes that a worker has sent a message: the destination answers, and after more than `GROW_AFTER_SUCCESSES` such
+    /// messages a lowered limit allows one more worker.
     pub(in crate::mta) fn on_success(&mut self) {
         self.slots.mark_up();
         self.successes += 1;
@@ -130,8 +138,9 @@ impl Destination {
         }
     }
 
-    /// A worker cannot connect. If others are connected, puts the job back, lowers the limit and deregisters the
-    /// worker; else returns the job, and the worker stays.
+    /// Handles a worker that cannot connect (`was_up`: its connection before had succeeded). If others are connected,
+    /// puts the job back first in line, lowers the limit to their number, deregisters the worker and returns `None`;
+    /// else returns the job, and the worker stays.
     pub(in crate::mta) fn requeue(&mut self, job: Job, was_up: bool) -> Option<Job> {
         self.up -= usize::from(was_up);
         if self.up == 0 {
@@ -144,7 +153,7 @@ impl Destination {
         None
     }
 
-    /// The only worker cannot connect: returns all jobs.
+    /// Removes and returns all jobs, and limits the workers to one, since the only worker cannot connect.
     pub(super) fn take_all_jobs(&mut self) -> VecDeque<Job> {
         (self.limit, self.successes) = (1, 0);
         std::mem::take(&mut self.jobs)

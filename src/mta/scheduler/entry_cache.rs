@@ -20,7 +20,7 @@ impl EntryCache {
         self.entries.is_empty() && self.bytes == 0
     }
 
-    /// Inserts an entry that was never tried, unless the cache is full.
+    /// Inserts an entry that was never tried; drops one that was tried, or that exceeds a limit of the cache.
     pub(super) fn insert(&mut self, entry: Entry) {
         let bytes = self.bytes + entry.queued.message.len();
         if self.entries.len() < MAX_ENTRIES && bytes <= MAX_BYTES && entry.attempts == 0 {
@@ -29,7 +29,7 @@ impl EntryCache {
         }
     }
 
-    /// Removes an entry.
+    /// Removes and returns an entry; `None` if it is not cached.
     pub(super) fn take(&mut self, row: i64) -> Option<Entry> {
         let entry = self.entries.remove(&row)?;
         self.bytes -= entry.queued.message.len();

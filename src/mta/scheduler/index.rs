@@ -1,7 +1,7 @@
 //! When each row of a queue is due, and which rows are in flight.
 //!
-//! A row that was deleted or is on hold may still be here: whoever takes it finds that in the store. A row that waits is
-//! never missing, and none is taken twice at once.
+//! A row that was deleted or is on hold may still be here: an attempt that takes it finds that in the store. A row that
+//! waits is never missing, and none is taken twice at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,8 @@ impl DueIndex {
         self.due.is_empty() && self.in_flight.is_empty()
     }
 
-    /// The next row, which is in flight from now on if it is due.
+    /// Takes the first row if it is due at `now`, which is in flight from then on; else says when it is due. `Nothing`
+    /// if none is due ever, or `MAX_IN_FLIGHT` rows are in flight.
     pub(super) fn next(&mut self, now: Timestamp) -> Next {
         match self.due.first().copied() {
             _ if MAX_IN_FLIGHT <= self.in_flight.len() => Next::Nothing,
@@ -68,12 +69,13 @@ impl DueIndex {
         }
     }
 
-    /// A row that is not in flight is due then.
+    /// Makes a row that is not in flight due at `due`.
     pub(super) fn add(&mut self, due: Timestamp, row: i64) {
         self.due.insert((due, row));
     }
 
-    /// A row is no longer in flight. It is due at `until`, if at all, unless the operator decided otherwise meanwhile.
+    /// Ends the flight of a row. It is due at `until`, if at all, unless the operator decided otherwise meanwhile: then
+    /// it is due at the time of a release or flush, or not at all if it is on hold.
     pub(super) fn end(&mut self, row: i64, until: Option<Timestamp>) {
         let due = match self.in_flight.remove(&row) {
             None | Some(AtEnd::AsSettled) => until,
@@ -85,7 +87,8 @@ impl DueIndex {
         }
     }
 
-    /// A row that is in flight waits for something else than its time; `false` if it is on hold instead.
+    /// Ends the flight of a row that is to wait for a slot or for memory, with no due time. Returns `false` if the
+    /// operator put it on hold meanwhile, so that it must not wait.
     pub(super) fn leave(&mut self, row: i64) -> bool {
         self.in_flight.remove(&row) != Some(AtEnd::Held)
     }
@@ -98,12 +101,12 @@ impl DueIndex {
         self.in_flight.keys().copied()
     }
 
-    /// These rows are in flight, so that no attempt takes them.
+    /// Marks these rows as in flight, so that no attempt takes them; the caller has made sure that none is due.
     pub(super) fn claim(&mut self, rows: &BTreeSet<i64>) {
         self.in_flight.extend(rows.iter().map(|row| (*row, AtEnd::AsSettled)));
     }
 
-    /// These rows are not due, those in flight not even at their end.
+    /// Removes these rows from the due ones; those in flight are not due at the end of their flight either.
     pub(super) fn withdraw(&mut self, rows: &BTreeSet<i64>) {
         self.due.retain(|(_, row)| !rows.contains(row));
         for row in rows {
@@ -111,7 +114,7 @@ impl DueIndex {
         }
     }
 
-    /// These rows are due then, those in flight as soon as they are no longer.
+    /// Makes these rows due at `due`, in place of any other time; those in flight as soon as their flight ends.
     pub(super) fn wake(&mut self, rows: &BTreeSet<i64>, due: Timestamp) {
         self.due.retain(|(_, row)| !rows.contains(row));
         for row in rows {

@@ -32,7 +32,9 @@ impl LargeMessage {
 }
 
 impl MessageMemory {
-    /// Whether a message to these destinations has room now, and is not before its turn.
+    /// Whether a message to these destinations fits now, and none waits that would stay within the limits of its own
+    /// destinations. Always for one of up to `UNCOUNTED_BYTES`, and for one that has taken its memory already. Takes
+    /// nothing.
     pub(super) fn has_room(&self, row: i64, bytes: usize, hops: &[NextHop]) -> bool {
         bytes <= UNCOUNTED_BYTES || self.in_flight.contains_key(&row) || {
             let message = LargeMessage::new(bytes, hops);
@@ -41,29 +43,32 @@ impl MessageMemory {
         }
     }
 
-    /// A message takes its room until [`MessageMemory::release`].
+    /// Counts the memory of a message until [`MessageMemory::release`]; one of up to `UNCOUNTED_BYTES` is not counted.
     pub(super) fn take(&mut self, row: i64, bytes: usize, hops: &[NextHop]) {
         if UNCOUNTED_BYTES < bytes {
             self.in_flight.insert(row, LargeMessage::new(bytes, hops));
         }
     }
 
-    /// A message waits until it has room.
+    /// Adds a message behind those that wait for memory.
     pub(super) fn wait(&mut self, row: i64, bytes: usize, hops: &[NextHop]) {
         self.waiting.push_back((row, LargeMessage::new(bytes, hops)));
     }
 
-    /// A message is no longer in flight. Those that have taken its room are returned, and do not wait any more.
+    /// Frees the memory of a message, if it has taken some. Those that waited and have taken it now are returned, and
+    /// do not wait any more.
     pub(super) fn release(&mut self, row: i64) -> Vec<i64> {
         if self.in_flight.remove(&row).is_some() { self.admit_waiting() } else { Vec::new() }
     }
 
-    /// These messages do not wait any more. Those that have taken their turn are returned.
+    /// Removes these messages from those that wait. Others behind them that fit now take their memory, and are
+    /// returned; they do not wait any more.
     pub(super) fn withdraw(&mut self, rows: &BTreeSet<i64>) -> Vec<i64> {
         self.waiting.retain(|(row, _)| !rows.contains(row));
         self.admit_waiting()
     }
 
+    /// Whether this message waits for memory.
     pub(super) fn is_waiting(&self, row: i64) -> bool {
         self.waiting_rows().any(|waiting| waiting == row)
     }
@@ -78,15 +83,19 @@ impl MessageMemory {
         self.waiting.len()
     }
 
+    /// Whether no large message is in flight or waits.
     pub(super) fn is_empty(&self) -> bool {
         self.in_flight.is_empty() && self.waiting.is_empty()
     }
 
+    /// Whether so many bytes more stay within the limit of all large messages in flight; always if there is none.
     fn fits(&self, bytes: usize) -> bool {
         let taken: usize = self.in_flight.values().map(|message| message.bytes).sum();
         taken == 0 || taken + bytes <= MAX_BYTES
     }
 
+    /// Whether the message stays within the limit of each of its destinations; always at one to which no large message
+    /// is in flight.
     fn fits_destinations(&self, message: &LargeMessage) -> bool {
         message.hops.iter().all(|hop| {
             let to_hop = self.in_flight.values().filter(|other| other.hops.contains(hop));
@@ -95,7 +104,8 @@ impl MessageMemory {
         })
     }
 
-    /// Takes the room for those that waited longest, except those whose destinations have their part of it.
+    /// Takes the memory for those that waited longest and returns their rows. Skips those whose destinations have their
+    /// part of it; stops at the first other one that does not fit.
     fn admit_waiting(&mut self) -> Vec<i64> {
         let mut admitted = Vec::new();
         while let Some(at) = self.waiting.iter().position(|(_, message)| self.fits_destinations(message))

@@ -38,12 +38,12 @@ impl Slots {
         Self { max_connections, taken: 0, parked: Parked::default(), is_up: false, back_off: None }
     }
 
-    /// End of the current back-off, if any.
+    /// End of the current back-off; `None` if there is none, or it is over at `now`.
     pub(super) fn backoff_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.back_off.as_ref().map(|back_off| back_off.until).filter(|until| now < *until)
     }
 
-    /// Why the destination is not tried now.
+    /// Why the destination is not tried now; `None` outside of a back-off.
     pub(super) fn backoff_reason(&self, now: Timestamp) -> Option<&ConnectError> {
         self.back_off.as_ref().filter(|back_off| now < back_off.until).map(|back_off| &back_off.reason)
     }
@@ -53,22 +53,23 @@ impl Slots {
         self.parked.count == 0 && self.taken < self.limit()
     }
 
-    /// Takes a slot.
+    /// Takes a slot, also beyond the limit.
     pub(super) fn take(&mut self) {
         self.taken += 1;
     }
 
-    /// Releases a slot.
+    /// Releases a slot that was taken or reserved; gives it to no parked message.
     pub(super) fn release(&mut self) {
         self.taken -= 1;
     }
 
-    /// Lets a message wait for a slot.
+    /// Lets a message wait for a slot, behind those of the same sender.
     pub(super) fn park(&mut self, sender: ReversePath, row: i64) {
         self.parked.add(sender, row);
     }
 
-    /// Takes a free slot for the next parked message, and returns that.
+    /// Takes a free slot for the next parked message, which is no longer parked, and returns its row; `None` if no slot
+    /// is free or no message parked.
     pub(super) fn reserve(&mut self) -> Option<i64> {
         let row = if self.taken < self.limit() { self.parked.next() } else { None };
         self.taken += usize::from(row.is_some());
@@ -80,11 +81,12 @@ impl Slots {
         self.parked.count
     }
 
+    /// Whether this message is parked.
     pub(super) fn is_parked(&self, row: i64) -> bool {
         self.parked.by_sender.values().any(|rows| rows.contains(&row))
     }
 
-    /// The parked messages.
+    /// The rows of the parked messages, by sender, those of a sender in the order in which they were parked.
     pub(super) fn parked_rows(&self) -> impl Iterator<Item = i64> {
         self.parked.by_sender.values().flatten().copied()
     }
@@ -94,13 +96,14 @@ impl Slots {
         self.parked.remove(rows);
     }
 
-    /// The destination answers: it has more slots, and no back-off.
+    /// Notes that the destination answers: it has more slots, no back-off, and no failures in a row.
     pub(super) fn mark_up(&mut self) {
         (self.is_up, self.back_off) = (true, None);
     }
 
-    /// The destination does not answer: starts a back-off, whose end `wait` returns for the number of failures in a row
-    /// before this one. Returns the messages that were parked, and that end.
+    /// Notes that the destination does not answer: it has fewer slots, and a back-off begins, whose end `wait` returns
+    /// for the number of failures in a row before this one. Returns the messages that were parked, and are not any
+    /// more, and that end.
     pub(super) fn mark_down(
         &mut self,
         reason: ConnectError,
@@ -112,24 +115,25 @@ impl Slots {
         (self.parked.take_all(), until)
     }
 
-    /// Ends the back-off; the number of failures in a row is kept.
+    /// Ends the back-off; the number of failures in a row is kept, so that the next back-off is longer.
     pub(super) fn clear_backoff(&mut self) {
         if let Some(back_off) = &mut self.back_off {
             back_off.until = Timestamp::MIN;
         }
     }
 
-    /// Whether there is nothing to remember about the destination.
+    /// Whether no slot is taken, no message parked, and no failure remembered, not even one whose back-off is over.
     pub(super) fn is_idle(&self) -> bool {
         self.is_unused() && self.back_off.is_none()
     }
 
-    /// Whether no slot is taken and no message parked.
+    /// Whether no slot is taken and no message parked; failures may be remembered.
     pub(super) fn is_unused(&self) -> bool {
         self.taken == 0 && self.parked.count == 0
     }
 
-    /// The number of slots: fewer until the destination has answered.
+    /// The number of slots: one for each allowed connection until the destination has answered, then
+    /// `SLOTS_PER_CONNECTION` for each.
     fn limit(&self) -> usize {
         if self.is_up { self.max_connections * SLOTS_PER_CONNECTION } else { self.max_connections }
     }
@@ -145,12 +149,13 @@ struct Parked {
 }
 
 impl Parked {
+    /// Adds a message behind those of its sender.
     fn add(&mut self, sender: ReversePath, row: i64) {
         self.by_sender.entry(sender).or_default().push_back(row);
         self.count += 1;
     }
 
-    /// Takes the message that was parked first by the next sender in turn.
+    /// Removes and returns the message that was parked first by the next sender in turn; `None` if none is parked.
     fn next(&mut self) -> Option<i64> {
         let after = self.last.take().map_or(Bound::Unbounded, Bound::Excluded);
         let mut following = self.by_sender.range((after, Bound::Unbounded));
@@ -165,6 +170,7 @@ impl Parked {
         Some(row)
     }
 
+    /// Removes those of these messages that are parked.
     fn remove(&mut self, rows: &BTreeSet<i64>) {
         if 0 < self.count {
             self.by_sender.values_mut().for_each(|parked| parked.retain(|row| !rows.contains(row)));
@@ -173,6 +179,7 @@ impl Parked {
         }
     }
 
+    /// Removes and returns all messages, by sender.
     fn take_all(&mut self) -> Vec<i64> {
         self.count = 0;
         std::mem::take(&mut self.by_sender).into_values().flatten().collect()

@@ -112,7 +112,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::StartTls`] after the handshake. Earlier input is discarded (RFC 2595 §4).
+    /// Answers [`Event::StartTls`] after the handshake: discards earlier input (RFC 2595 §4), and requests the
+    /// capabilities again. Ignored if that event is not pending.
     pub fn encrypted(&mut self) {
         if matches!(self.state, State::Securing) {
             self.secured = true;
@@ -121,34 +122,39 @@ impl Session {
         }
     }
 
-    /// Requests numbers, sizes and, if the server supports them, unique ids: [`Event::Listing`].
+    /// Requests numbers, sizes and, if the server supports them, unique ids: [`Event::Listing`]. Sends UIDL before LIST
+    /// if the server offers it or has listed no capabilities. Ignored unless logged in.
     pub fn list(&mut self) {
         // A server without CAPA may support UIDL.
         let uidl = self.capabilities.is_empty() || self.capabilities.contains("UIDL");
         self.transaction(|transaction| transaction.list(uidl));
     }
 
-    /// Requests a message: [`Event::Message`].
+    /// Requests the message with this number in the session: [`Event::Message`], or [`Event::Refused`] if the server
+    /// refuses. Ignored unless logged in.
     pub fn retrieve(&mut self, number: usize) {
         self.transaction(|transaction| transaction.retrieve(number));
     }
 
-    /// Marks a message for deletion: [`Event::Deleted`].
+    /// Marks the message with this number in the session for deletion by QUIT: [`Event::Deleted`], or
+    /// [`Event::Refused`] if the server refuses. Ignored unless logged in.
     pub fn delete(&mut self, number: usize) {
         self.transaction(|transaction| transaction.delete(number));
     }
 
-    /// Ends the session and deletes the marked messages: [`Event::Closed`].
+    /// Sends QUIT after the requests before it; the server then deletes the marked messages: [`Event::Closed`], or
+    /// [`Event::Failed`] if it refuses. Ignored unless logged in.
     pub fn quit(&mut self) {
         self.transaction(Transaction::quit);
     }
 
-    /// The transcript so far.
+    /// The transcript so far, with passwords masked; `None` unless [`Config::transcript`] is set.
     pub fn transcript(&self) -> Option<&Transcript> {
         self.transcript.as_ref()
     }
 
-    /// Adds a request; ignored outside of a transaction, which the owner knows from earlier events.
+    /// Applies `ask`, which queues a request, to the transaction; does nothing outside of one, which the owner knows
+    /// from earlier events.
     fn transaction(&mut self, ask: impl FnOnce(&mut Transaction)) {
         if let State::Transaction(transaction) = &mut self.state {
             ask(transaction);
@@ -168,6 +174,7 @@ impl Session {
         }
     }
 
+    /// Sends CAPA and forgets the capabilities known so far.
     fn request_capabilities(&mut self) {
         self.capabilities.clear();
         self.send("CAPA");
@@ -180,8 +187,8 @@ impl Session {
         self.state = State::Over;
     }
 
-    /// Reads one reply or a part of it; `false` if more input or the owner is needed, or the session is over. The error
-    /// ends the session.
+    /// Reads one reply or a part of it and moves on; returns whether it did, `false` if more input or the owner is
+    /// needed, or the session is over. The error ends the session.
     fn read(&mut self) -> Result<bool, Failure> {
         match &mut self.state {
             State::Securing | State::Over => Ok(false),
@@ -211,7 +218,9 @@ impl Session {
         }
     }
 
-    /// Processes a status line before the transaction; `Ok` is always `true`, for progress.
+    /// Processes a status line before the transaction: sends the next command or emits an event. `-ERR` to the
+    /// connection or to STLS is the error; to the login it leads to [`Event::LoginRefused`] and QUIT, to CAPA or UTF8
+    /// to the login without it. `Ok` is always `true`, for progress.
     fn advance(&mut self, reply: Reply) -> Result<bool, Failure> {
         let refused = |stage, text| Err(Failure::Refused { stage, text });
         match (&self.state, reply) {
@@ -241,8 +250,8 @@ impl Session {
         Ok(true)
     }
 
-    /// Continues after CAPA: starts TLS if configured, else sends UTF8 if it is offered, else logs in. `Ok` is always
-    /// `true`; the error is that TLS is required and not offered.
+    /// Continues after CAPA: sends STLS if that is configured, offered and TLS is not active, else UTF8 if it is
+    /// offered, else logs in. `Ok` is always `true`; the error is that TLS is required and not offered.
     fn secure_or_login(&mut self) -> Result<bool, Failure> {
         let offered = self.capabilities.contains("STLS");
         match self.config.starttls {
@@ -261,8 +270,9 @@ impl Session {
         Ok(true)
     }
 
-    /// Logs in by AUTH PLAIN (RFC 5034 §4) if it is offered and fits into a line, else by USER and PASS. A control
-    /// character in name or password, which these cannot send, counts as a refused login.
+    /// Sends AUTH PLAIN (RFC 5034 §4) if it is offered and fits into a line, else USER, which PASS follows; the
+    /// transcript masks the password. A control character in name or password, which USER and PASS cannot send, counts
+    /// as a refused login.
     fn log_in(&mut self) {
         let Config { user, password, .. } = &self.config;
         let plain = Mechanism::Plain.name();
@@ -282,14 +292,14 @@ impl Session {
         }
     }
 
-    /// Reports the refused login and quits.
+    /// Reports the refused login with this text to the owner, sends QUIT and waits for its reply.
     fn refuse_login(&mut self, text: String) {
         self.event = Some(Event::LoginRefused(text));
         self.send("QUIT");
         self.state = State::Quitting;
     }
 
-    /// Sends queued commands, as many as the server allows now.
+    /// Sends queued commands of the owner: 32 may be unanswered with PIPELINING, else one.
     fn send_asked(&mut self) {
         while let State::Transaction(transaction) = &mut self.state
             && let Some(command) = transaction.next_command()
@@ -298,7 +308,8 @@ impl Session {
         }
     }
 
-    /// Whether the session waits for the owner.
+    /// Whether the session waits for the owner: for the TLS handshake, or for a request while none is queued or
+    /// unanswered.
     fn is_idle(&self) -> bool {
         match &self.state {
             State::Securing => true,
@@ -308,7 +319,8 @@ impl Session {
     }
 }
 
-/// A complete multi-line response, if available.
+/// Takes a complete multi-line response from the lines, without stuffed dots and final line; `None` until it is
+/// complete. Fails with [`Failure::TooLarge`] if it has more than `max_bytes`.
 fn read_multiline(gather: &mut MultilineReader, lines: &mut Lines, max_bytes: usize) -> Result<Option<Bytes>, Failure> {
     gather.read(lines.unread(), max_bytes).map_err(|_| Failure::TooLarge(max_bytes))
 }
@@ -316,6 +328,8 @@ fn read_multiline(gather: &mut MultilineReader, lines: &mut Lines, max_bytes: us
 impl Machine for Session {
     type Event = Event;
 
+    /// Takes input; the end of the stream is [`Failure::Closed`], except after the end of the session or while the
+    /// reply to QUIT after a refused login is awaited.
     fn receive(&mut self, bytes: &[u8]) {
         match (bytes.is_empty(), &self.state) {
             (false, _) => self.lines.receive(bytes),
@@ -352,6 +366,7 @@ impl Machine for Session {
         self.state = State::Over;
     }
 
+    /// Closes without QUIT and without an event.
     fn on_timeout(&mut self) {
         self.state = State::Over;
     }

@@ -10,7 +10,8 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// Takes the next status line, if it has come whole, and records it.
+    /// Takes the next status line and records it in the transcript, if there is one; `None` until it has come whole.
+    /// Fails if it is too long, or begins neither with `+OK` nor with `-ERR`.
     pub(super) fn read(lines: &mut Lines, transcript: &mut Option<Transcript>) -> Result<Option<Self>, Failure> {
         let line = match lines.next() {
             None => return Ok(None),

@@ -54,19 +54,23 @@ impl Transaction {
         self.queued.extend(uidl.then_some(Command::Uidl).into_iter().chain([Command::List]));
     }
 
+    /// Queues RETR of the message with this number.
     pub(super) fn retrieve(&mut self, number: usize) {
         self.queued.push_back(Command::Retr(number));
     }
 
+    /// Queues DELE of the message with this number.
     pub(super) fn delete(&mut self, number: usize) {
         self.queued.push_back(Command::Dele(number));
     }
 
+    /// Queues QUIT.
     pub(super) fn quit(&mut self) {
         self.queued.push_back(Command::Quit);
     }
 
-    /// Takes the next command to send, without its line end; `None` if none is queued, or too many are unanswered.
+    /// Takes the next command to send, without its line end, and counts it as unanswered; `None` if none is queued, or
+    /// as many are unanswered as may be: 32 with PIPELINING, else one.
     pub(super) fn next_command(&mut self) -> Option<String> {
         if self.window <= self.sent.len() {
             return None;
@@ -81,7 +85,8 @@ impl Transaction {
         self.queued.is_empty() && self.sent.is_empty()
     }
 
-    /// Reads the available part of the reply to the oldest command, and records it; the error ends the session.
+    /// Reads the available part of the reply to the oldest unanswered command, and records it; no progress if more
+    /// input is needed or no command is unanswered. The error ends the session.
     pub(super) fn read(
         &mut self,
         lines: &mut Lines,
@@ -99,7 +104,8 @@ impl Transaction {
         }
     }
 
-    /// Processes `+OK` to a command; a multi-line response follows that to UIDL, LIST and RETR.
+    /// Processes `+OK` to a command: DELE and QUIT are then answered, with an event; a multi-line response follows that
+    /// to UIDL, LIST and RETR.
     fn accepted(&mut self, command: Command) -> Step {
         let done = |event| Step { progress: true, event, is_last: false };
         match command {
@@ -118,7 +124,8 @@ impl Transaction {
         }
     }
 
-    /// Processes `-ERR` to a command; only that to QUIT is a failure.
+    /// Processes `-ERR` to a command, which is then answered: that to QUIT is a failure, one to UIDL is ignored, and
+    /// any other becomes [`Event::Refused`].
     fn refused(&mut self, command: Command, text: String) -> Result<Step, Failure> {
         self.sent.pop_front();
         match command {
@@ -133,7 +140,9 @@ impl Transaction {
         }
     }
 
-    /// Reads the multi-line response after `+OK`; no progress until it is complete.
+    /// Reads the multi-line response after `+OK`; no progress until it is complete. That to RETR and LIST becomes an
+    /// event, and that to UIDL is kept for the LIST after it. Fails if it is larger than `max_message_bytes`, or
+    /// [`MAX_LISTING_BYTES`] for a listing.
     fn read_list_or_message(
         &mut self,
         command: Command,
@@ -164,7 +173,8 @@ impl Transaction {
         Ok(Step { progress: true, event, is_last: false })
     }
 
-    /// Parses the response to LIST, and takes the unique ids of the UIDL before it.
+    /// Parses the response to LIST, and takes the unique ids of the UIDL before it; an entry without one has `None`.
+    /// Fails if a size is no number.
     fn listing(&mut self, text: &[u8]) -> Result<Vec<Entry>, Failure> {
         let mut uids = std::mem::take(&mut self.uids);
         let entry = |(number, size): (usize, &str)| {
@@ -177,7 +187,7 @@ impl Transaction {
     }
 }
 
-/// The lines `number text` of a listing; others are ignored.
+/// The lines `number text` of a listing, as pairs; other lines, and those that are not UTF-8, are ignored.
 fn numbered(text: &[u8]) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     lines.filter_map(|line| {

@@ -12,8 +12,8 @@ pub(super) fn sasl() -> String {
 }
 
 impl Session {
-    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist. Ignored if that
-    /// event is not pending.
+    /// Answers [`Event::NeedSecret`] with the password of the user, or `None` if the user does not exist: the login
+    /// continues or is refused. Ignored if that event is not pending.
     pub fn secret(&mut self, secret: Option<&str>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Checking(mut exchange) => {
@@ -24,7 +24,8 @@ impl Session {
         }
     }
 
-    /// Executes a command before the login; `user` is the name in a USER that waits for PASS.
+    /// Executes a command before the login, and replies or emits an event; `user` is the name in a USER that waits for
+    /// PASS, which only CAPA, UTF8 and LANG keep. Commands of the TRANSACTION state are protocol errors.
     pub(super) fn authorize(&mut self, user: Option<String>, command: Command<'_>) {
         self.state = State::Authorization { user: None };
         match (command, user) {
@@ -75,7 +76,8 @@ impl Session {
         }
     }
 
-    /// Starts AUTH, with or without an initial response, which is in base64 or `=`. RFC 5034 §4.
+    /// Starts AUTH, with or without an initial response, which is in base64 or `=` (RFC 5034 §4): sends a challenge or
+    /// asks the owner for the secret. An unknown mechanism or malformed response is a protocol error.
     fn authenticate(&mut self, mechanism: &str, initial: Option<&str>) {
         let Ok(mechanism) = mechanism.parse::<Mechanism>() else {
             return self.send_error("-ERR Unknown authentication mechanism");
@@ -90,7 +92,8 @@ impl Session {
         self.advance(exchange, step);
     }
 
-    /// Processes the response to a challenge, in base64; `*` cancels.
+    /// Processes the response to a challenge, in base64; `*` cancels. That and malformed base64 end the exchange with
+    /// `-ERR`, after which the client may log in again. Ignored if no challenge is pending.
     pub(super) fn respond(&mut self, text: &str) {
         let State::Authenticating(mut exchange) =
             std::mem::replace(&mut self.state, State::Authorization { user: None })
@@ -107,7 +110,8 @@ impl Session {
         }
     }
 
-    /// Carries out the next step of a login: sends a challenge, passes an event to the owner, or refuses the login.
+    /// Carries out the next step of a login, and changes the state: sends a challenge, passes an event to the owner,
+    /// which asks for the secret or opens the maildrop, or refuses the login.
     fn advance(&mut self, exchange: SaslServer, step: Step) {
         self.state = match step {
             Step::Challenge(challenge) => {
@@ -126,8 +130,8 @@ impl Session {
         }
     }
 
-    /// Refuses the login; returns the next state, which is the end of the session after too many. RFC 3206 §6: the code
-    /// distinguishes wrong credentials from a server failure.
+    /// Refuses the login with `-ERR [AUTH]`; returns the next state, which is the end of the session at the
+    /// [`MAX_FAILED_LOGINS`]th refusal. RFC 3206 §6: the code distinguishes wrong credentials from a server failure.
     fn login_failed(&mut self) -> State {
         self.send_line("-ERR [AUTH] Invalid user name or password");
         self.failed_logins += 1;

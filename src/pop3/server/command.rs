@@ -39,7 +39,9 @@ pub(super) enum ParseError {
 }
 
 impl<'a> Command<'a> {
-    /// Parses a line without its line end. Keywords are case-insensitive. RFC 1939 §3.
+    /// Parses a line without its line end. Keywords are case-insensitive (RFC 1939 §3); the password of PASS is all
+    /// after the first space. Fails for an unknown keyword, a wrong number of arguments, or an argument that should be
+    /// a number and is not.
     pub(super) fn parse(line: &'a str) -> Result<Self, ParseError> {
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         let words: Vec<&str> = argument.split_ascii_whitespace().take(4).collect();
@@ -75,7 +77,8 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// The line for a transcript, without credentials, even misplaced ones.
+    /// The line for a transcript, without credentials, even misplaced ones: `***` replaces what follows PASS, the
+    /// mechanism of AUTH, and the name of APOP.
     pub(super) fn shown(line: &str) -> String {
         let mut words = line.split_ascii_whitespace();
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();

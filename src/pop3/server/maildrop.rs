@@ -19,13 +19,13 @@ impl Maildrop {
         Self { messages: entries.into_iter().map(|entry| Message { entry, deleted: false }).collect() }
     }
 
-    /// The message with this number, unless it is marked.
+    /// The message with this number, from 1; `None` if it does not exist or is marked.
     pub(super) fn find(&self, number: usize) -> Option<&Entry> {
         let message = self.messages.get(number.checked_sub(1)?)?;
         (!message.deleted).then_some(&message.entry)
     }
 
-    /// Numbers and messages that are not marked.
+    /// The messages that are not marked, with their numbers, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
         (1..)
             .zip(&self.messages)
@@ -33,7 +33,7 @@ impl Maildrop {
             .map(|(number, message)| (number, &message.entry))
     }
 
-    /// Number and total size of the messages that are not marked, for STAT.
+    /// Count and total size in bytes of the messages that are not marked, for STAT.
     pub(super) fn totals(&self) -> (usize, u64) {
         self.iter().fold((0, 0), |(count, bytes), (_, entry)| (count + 1, bytes + entry.size))
     }
@@ -49,7 +49,7 @@ impl Maildrop {
         self.messages.iter_mut().for_each(|message| message.deleted = false);
     }
 
-    /// The indexes of the marked messages, from 0, in the owner's order.
+    /// The indexes of the marked messages, from 0, ascending.
     pub(super) fn deleted(&self) -> Vec<usize> {
         self.messages.iter().enumerate().filter(|(_, message)| message.deleted).map(|(index, _)| index).collect()
     }

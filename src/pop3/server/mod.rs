@@ -100,6 +100,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The `-ERR` line for the client, with a response code except for a message that is gone.
     fn reply(self) -> &'static str {
         match self {
             Self::InUse => "-ERR [IN-USE] Maildrop is locked by another session",
@@ -210,7 +211,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Retrieve`] with the whole message, even for TOP; ignored if it is not pending.
+    /// Answers [`Event::Retrieve`] with the whole message, even for TOP, or a refusal, after which the session
+    /// continues; ignored if it is not pending.
     pub fn message(&mut self, outcome: Result<&Message, Refusal>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Fetching { maildrop, body_lines } => {
@@ -221,7 +223,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Update`] and ends the session; ignored if it is not pending.
+    /// Answers [`Event::Update`]: replies `+OK` or the refusal to QUIT, and ends the session. Ignored if it is not
+    /// pending.
     pub fn updated(&mut self, outcome: Result<(), Refusal>) {
         if matches!(self.state, State::Updating) {
             self.send_line(outcome.map_or_else(Refusal::reply, |()| "+OK Goodbye"));
@@ -243,7 +246,8 @@ impl Session {
         self.dialogue.note(Side::Server, line);
     }
 
-    /// Queues the reply to a protocol error; too many of these without a success end the session.
+    /// Queues the reply to a protocol error; more than [`MAX_ERRORS`] of these without a success between them end the
+    /// session.
     fn send_error(&mut self, reply: &str) {
         self.send_line(reply);
         self.errors += 1;
@@ -253,7 +257,8 @@ impl Session {
         }
     }
 
-    /// Processes a line and records it without secrets: during AUTH the response to a challenge, else a command.
+    /// Processes a line and records it without secrets: during AUTH the response to a challenge, else a command. A line
+    /// that is too long ends AUTH with an error; an HTTP request ends the session.
     fn handle_line(&mut self, line: Line) {
         let line = match line {
             Line::Whole(line) => line,
@@ -284,7 +289,7 @@ impl Session {
         }
     }
 
-    /// Executes a command by the state of the session; ignored while the owner must answer.
+    /// Executes a command by the state of the session: before or after the login; ignored while the owner must answer.
     fn execute(&mut self, command: Command<'_>) {
         match (std::mem::replace(&mut self.state, State::Over), command) {
             (State::Authorization { user }, command) => self.authorize(user, command),
@@ -293,7 +298,8 @@ impl Session {
         }
     }
 
-    /// Executes LANG: lists the languages, or changes to one. There is only English. RFC 6856 §3.
+    /// Executes LANG: without a tag lists the languages; accepts `*`, `en` and `i-default`, and refuses others, since
+    /// there is only English. RFC 6856 §3.
     fn language(&mut self, language: Option<&str>) {
         match language {
             None => ["+OK Language listing follows", "en English", "."].iter().for_each(|line| self.send_line(line)),
@@ -304,7 +310,8 @@ impl Session {
         }
     }
 
-    /// Executes CAPA, with the same list before and after the login. RFC 2449 §5, §6.
+    /// Executes CAPA: sends the same list before and after the login, except that STLS is in it only if it is offered
+    /// and TLS is not active. RFC 2449 §5, §6.
     fn capabilities(&mut self) {
         self.send_line("+OK Capability list follows");
         self.send_line("USER");
@@ -323,6 +330,7 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
+    /// Takes input; the end of the stream ends the session, without deleting messages, and is noted in its record.
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.dialogue.recorder().hung_up();
@@ -365,12 +373,12 @@ impl Machine for Session {
         AUTOLOGOUT_TIMEOUT
     }
 
-    /// POP3 has no reply for a shutdown: the connection is closed, and no message is deleted.
+    /// Closes the connection without a reply, as POP3 has none for a shutdown; no message is deleted.
     fn shut_down(&mut self) {
         self.state = State::Over;
     }
 
-    /// RFC 1939 §3: the connection ends without a response and without deleting.
+    /// Ends the connection without a response and without deleting messages. RFC 1939 §3.
     fn on_timeout(&mut self) {
         self.state = State::Over;
     }

@@ -7,7 +7,8 @@ const NO_SUCH_MESSAGE: &str = "-ERR No such message";
 const NEEDS_UTF8: &str = "-ERR [UTF8] The header is in UTF-8, use UTF8 before you log in";
 
 impl Session {
-    /// Executes a command after the login: replies, or for RETR, TOP and QUIT passes an event to the owner.
+    /// Executes a command after the login: replies, or for RETR, TOP and QUIT passes an event to the owner. Commands of
+    /// the login and UTF8 are protocol errors; a number without a message is refused, but is none.
     pub(super) fn transact(&mut self, mut maildrop: Maildrop, command: Command<'_>) {
         match command {
             Command::Retr(number) => return self.fetch(maildrop, number, None),
@@ -46,7 +47,8 @@ impl Session {
         self.state = State::Transaction(maildrop);
     }
 
-    /// Sends the listing of one message, or of all that are not marked; `text` is what follows the number.
+    /// Replies to LIST or UIDL: with the line of one message, or `-ERR` if it does not exist or is marked; without a
+    /// number, with the lines of all that are not marked. `text` is what follows the number.
     fn list(&mut self, maildrop: &Maildrop, number: Option<usize>, text: impl Fn(&Entry) -> String) {
         match number {
             Some(number) => match maildrop.find(number) {
@@ -61,7 +63,8 @@ impl Session {
         }
     }
 
-    /// Asks the owner for a message; with `body_lines`, for TOP, only that many lines of its body will be sent.
+    /// Asks the owner for a message, or replies `-ERR` if it does not exist or is marked; with `body_lines`, for TOP,
+    /// only that many lines of its body will be sent.
     fn fetch(&mut self, maildrop: Maildrop, number: usize, body_lines: Option<usize>) {
         self.state = if maildrop.find(number).is_some() {
             self.event = Some(Event::Retrieve { index: number - 1, whole: body_lines.is_none() });
@@ -72,8 +75,8 @@ impl Session {
         };
     }
 
-    /// Sends the reply to RETR or, with `body_lines`, to TOP. Refuses a header in UTF-8 unless the client has sent
-    /// UTF8.
+    /// Sends the reply to RETR or, with `body_lines`, to TOP: `+OK` and the message, or the refusal of the owner.
+    /// Refuses a header in UTF-8 unless the client has sent UTF8. The transcript gets the size of the message only.
     pub(super) fn send_message(&mut self, outcome: Result<&Message, Refusal>, body_lines: Option<usize>) {
         match outcome {
             Ok(message) if !self.utf8 && has_utf8_header(message) => self.send_line(NEEDS_UTF8),
@@ -91,7 +94,8 @@ impl Session {
     }
 }
 
-/// Whether the header is in UTF-8 beyond ASCII. Other 8-bit headers violate RFC 5322, and are sent as they are.
+/// Whether the header or the trace is valid UTF-8 with characters beyond ASCII. Other 8-bit headers violate RFC 5322,
+/// and are sent as they are.
 fn has_utf8_header(message: &Message) -> bool {
     let content = message.content.bytes();
     let end = memchr::memmem::find(content, b"\n\r\n").map_or(content.len(), |end| end + 1);

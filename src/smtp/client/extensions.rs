@@ -36,7 +36,8 @@ pub struct Extensions {
 }
 
 impl Extensions {
-    /// Parses the reply to EHLO or LHLO, without its first line. Unknown keywords are ignored.
+    /// Parses the reply to EHLO or LHLO, without its first line, in any case. Unknown keywords are ignored, and a
+    /// `SIZE` without a valid number is no limit.
     pub fn read(reply: &Reply) -> Self {
         let mut extensions = Self { esmtp: true, ..Self::default() };
         for line in reply.text.iter().skip(1) {
@@ -62,7 +63,7 @@ impl Extensions {
         extensions
     }
 
-    /// The strongest login mechanism that both ends know; SCRAM only if `may_scram`.
+    /// The strongest login mechanism that both ends know, `None` without one; SCRAM only if `may_scram`.
     pub(super) fn mechanism(&self, may_scram: bool) -> Option<Mechanism> {
         Mechanism::ALL
             .into_iter()

@@ -46,7 +46,8 @@ impl Limits {
 }
 
 impl Usage {
-    /// Number of these recipients, from the first on, that the limits still allow on this connection.
+    /// Number of these recipients, from the first on, that may still be sent on this connection: as many as the
+    /// messages left can hold, and up to the first whose domain exceeds the domain limit. RFC 9422 §4.1, §4.3.
     pub(super) fn capacity(&self, limits: &Limits, recipients: &[Recipient]) -> usize {
         let messages = limits.transactions.map_or(usize::MAX, |max| max.saturating_sub(self.transactions));
         let most = limits.each().saturating_mul(messages).min(recipients.len());
@@ -61,7 +62,8 @@ impl Usage {
         most
     }
 
-    /// Records that a message is sent to these recipients, in as many transactions as needed.
+    /// Counts a message to these recipients: as many transactions as the limit of recipients for each requires and, if
+    /// domains are limited, their domains.
     pub(super) fn note(&mut self, limits: &Limits, recipients: &[Recipient]) {
         self.transactions += recipients.len().div_ceil(limits.each());
         if limits.domains.is_some() {

@@ -7,7 +7,7 @@ use super::{Cause, Event, Extensions};
 use crate::auth::{SaslClient, line};
 
 impl Session {
-    /// Sends STARTTLS. RFC 3207.
+    /// Queues STARTTLS; [`Event::StartTls`] or [`Event::TlsRefused`] follows. RFC 3207.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -16,7 +16,8 @@ impl Session {
         self.send_line(&Command::StartTls.to_string());
     }
 
-    /// Continues after the handshake of [`Event::StartTls`]. The extensions of before are discarded: RFC 3207 §4.2.
+    /// Continues after the handshake of [`Event::StartTls`]: discards the extensions of before (RFC 3207 §4.2) and
+    /// queues EHLO again.
     ///
     /// # Panics
     /// If that event is not pending.
@@ -27,8 +28,9 @@ impl Session {
         self.send_hello();
     }
 
-    /// Logs in by the strongest mechanism that both ends support; without one, [`Event::NoMechanism`] follows. RFC
-    /// 4954. PLAIN and LOGIN disclose the password to the peer, and without TLS to everyone on the path.
+    /// Logs in by the strongest mechanism that both ends support; [`Event::Ready`] or [`Event::LoginRefused`] follows,
+    /// or, without such a mechanism, [`Event::NoMechanism`]. RFC 4954. PLAIN and LOGIN disclose the password to the
+    /// peer, and without TLS to everyone on the path.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -50,8 +52,8 @@ impl Session {
         );
     }
 
-    /// Processes the reply to STARTTLS. Input that was injected after the 220 must not be taken for encrypted input,
-    /// and ends the session. RFC 3207 §4.
+    /// Processes the reply to STARTTLS: asks the owner for the handshake after 220, else reports the refusal. Input
+    /// that was injected after the 220 must not be taken for encrypted input, and ends the session. RFC 3207 §4.
     pub(super) fn starttls_reply(&mut self, reply: Reply) {
         if reply.code != 220 {
             return self.yield_turn(Event::TlsRefused(reply));
@@ -64,8 +66,9 @@ impl Session {
         self.event = Some(Event::StartTls);
     }
 
-    /// Processes a reply during AUTH: answers a challenge, cancels with `*` if it cannot, or ends the login. RFC 4954
-    /// §4.
+    /// Processes a reply during AUTH: answers a 334 challenge, or cancels with `*` if it cannot. A positive reply ends
+    /// the login and makes the session ready, but ends the session as a violation if the exchange is not complete; a
+    /// refusal is reported to the owner. RFC 4954 §4.
     pub(super) fn login_reply(&mut self, mut sasl: SaslClient, reply: Reply) {
         match reply.code {
             334 => {

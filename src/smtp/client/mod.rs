@@ -114,7 +114,7 @@ impl NotSent {
         Self { status, reason: reason.into() }
     }
 
-    /// Whether another attempt cannot help.
+    /// Whether another attempt cannot help: the class of the status is 5.
     pub fn is_permanent(&self) -> bool {
         self.status.0 == 5
     }

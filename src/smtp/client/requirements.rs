@@ -23,8 +23,8 @@ pub(super) struct Requirements {
 /// Maximum line length of a message that is not binary, without CR LF. RFC 5321 §4.5.3.1.6.
 const MAX_LINE_BYTES: usize = 998;
 
-/// The message to be sent: if `rule` is to normalize, each lone CR or LF in the content of a text becomes CR LF; else
-/// it is unchanged. RFC 5321 §2.3.8.
+/// The message to be sent: if `rule` is to normalize, each lone CR or LF in the content becomes CR LF, except in one
+/// declared BINARYMIME; the trace and any other message are unchanged. RFC 5321 §2.3.8.
 pub(super) fn with_fixed_line_ends(envelope: &Envelope, message: &Message, rule: BareLineEnds) -> Message {
     let content = message.content.bytes();
     if rule != BareLineEnds::Normalize || envelope.body == Body::Binary || !has_bare_line_end(content) {
@@ -53,8 +53,8 @@ impl Requirements {
         }
     }
 
-    /// The `BODY` parameter of MAIL; `None` if the peer does not support it, or the message is 7BIT. RFC 6152 §2, RFC
-    /// 3030 §3.
+    /// The `BODY` parameter of MAIL: `BINARYMIME` if declared and supported, else `8BITMIME` if that is supported and
+    /// the message has bytes above 127 or is not declared 7BIT; else `None`. RFC 6152 §2, RFC 3030 §3.
     pub(super) fn body(&self, declared: Body, extensions: &Extensions) -> Option<Body> {
         if declared == Body::Binary && takes_binary(extensions) {
             return Some(Body::Binary);
@@ -63,7 +63,8 @@ impl Requirements {
         (extensions.eight_bit_mime && is_eight_bit).then_some(Body::EightBit)
     }
 
-    /// For each recipient, the verdict if the message cannot be sent there; `None` if it can.
+    /// For each recipient, the verdict if the message cannot be sent there, for a reason that holds for all or because
+    /// its local part needs SMTPUTF8, which the peer lacks; `None` if it can.
     pub(super) fn unmet(&self, envelope: &Envelope, extensions: &Extensions, config: &Config) -> Vec<Option<Verdict>> {
         let whole = self.unmet_by_all(extensions, config);
         let unmet = |is_ascii: bool| match &whole {
@@ -74,7 +75,8 @@ impl Requirements {
         envelope.recipients.iter().map(of).collect()
     }
 
-    /// Why the message cannot be sent to any recipient, if so.
+    /// Why the message cannot be sent to any recipient, if so: a lone CR or LF that the configuration does not keep,
+    /// more bytes than the peer accepts, or an extension that the message needs and the peer lacks.
     fn unmet_by_all(&self, extensions: &Extensions, config: &Config) -> Option<NotSent> {
         if self.bare_line_ends && config.bare_line_ends != BareLineEnds::Keep {
             return Some(NotSent::new((5, 6, 0), "the message contains a lone CR or LF"));
@@ -103,13 +105,14 @@ impl Requirements {
     }
 }
 
-/// A binary message requires both extensions: RFC 3030 §3.
+/// Whether the peer takes binary messages, which need both BINARYMIME and CHUNKING. RFC 3030 §3.
 fn takes_binary(extensions: &Extensions) -> bool {
     extensions.binary_mime && extensions.chunking
 }
 
-/// Whether a message cannot be sent as lines of text, because of its bytes or because a part is marked as binary
-/// (RFC 2045 §6.2). Some clients declare every message BINARYMIME, and most of these can be sent as text.
+/// Whether a message cannot be sent as lines of text: it has NUL, a lone CR or LF or a line of more than 998 bytes, or
+/// a part is marked as binary (RFC 2045 §6.2). Some clients declare every message BINARYMIME, and most of these can be
+/// sent as text.
 fn is_binary(content: &[u8]) -> bool {
     let field = b"content-transfer-encoding:";
     let is_marked = |line: &[u8]| match line.split_at_checked(field.len()) {
@@ -120,7 +123,7 @@ fn is_binary(content: &[u8]) -> bool {
     has_no_lines || content.split(|byte| *byte == b'\n').any(|line| MAX_LINE_BYTES + 1 < line.len() || is_marked(line))
 }
 
-/// RFC 6531 §3.5, RFC 5248.
+/// The reason that the peer lacks SMTPUTF8, with status 5.6.7. RFC 6531 §3.5, RFC 5248.
 fn no_utf8() -> NotSent {
     NotSent::new((5, 6, 7), "the next host does not support SMTPUTF8")
 }

@@ -106,7 +106,8 @@ impl Session {
         }
     }
 
-    /// The peer's extensions; none before [`Event::Ready`].
+    /// The peer's extensions, as in its last reply to EHLO; none before that, after HELO, and between the TLS handshake
+    /// and the next [`Event::Ready`].
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
@@ -163,13 +164,14 @@ impl Session {
         }
     }
 
-    /// Ends the session after the connection was lost or timed out; returns what is known about its transaction.
+    /// Ends the session after the connection was lost or timed out, and records the unfinished line of the peer in the
+    /// transcript, if there is one; returns what is known about the transaction.
     pub fn abandon(&mut self) -> Failure {
         self.note_rest();
         self.failure(Cause::Lost)
     }
 
-    /// Records what the peer said after its last complete line, and discards it.
+    /// With a transcript, records what the peer sent after its last complete line, and discards it.
     fn note_rest(&mut self) {
         if let Some(transcript) = self.transcript.as_mut().filter(|_| !self.lines.is_empty()) {
             transcript.note(Side::Server, &String::from_utf8_lossy(self.lines.unread()));
@@ -182,12 +184,12 @@ impl Session {
         self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Takes how long the peer was waited for since the last call.
+    /// Takes the times that the session waited for the peer since the last call.
     pub fn take_waits(&mut self) -> Waits {
         self.stopwatch.take()
     }
 
-    /// Starts a request of the owner in this state.
+    /// Starts a request of the owner: enters this state and restarts the waiting time.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -219,7 +221,7 @@ impl Session {
         self.send_line(&command.to_string());
     }
 
-    /// Reports readiness to the owner, or quits if shutting down.
+    /// Reports readiness to the owner, or queues QUIT if shutting down.
     pub(super) fn ready(&mut self) {
         self.state = State::Idle;
         if self.is_stopping { self.quit() } else { self.event = Some(Event::Ready) }
@@ -231,7 +233,7 @@ impl Session {
         self.event = Some(event);
     }
 
-    /// Ends the session and reports the failure to the owner.
+    /// Ends the session and reports the failure to the owner. After a refusal other than 421, QUIT is still sent.
     pub(super) fn fail(&mut self, cause: Cause) {
         // After a mere refusal, QUIT is sent: RFC 5321 §3.1, §4.1.1.10.
         let is_polite = matches!(&cause, Cause::Refused(reply) if !reply.is_farewell());
@@ -259,7 +261,8 @@ impl Session {
         Failure { stage, cause, verdicts }
     }
 
-    /// Queues the next commands of a transaction or processes a line; `false` if the peer or the owner must act first.
+    /// Finishes a transaction that is over, queues its next commands, or processes a line; `false` if the peer or the
+    /// owner must act first.
     fn step(&mut self) -> bool {
         match &mut self.state {
             State::Idle | State::Encrypting | State::Over => false,
@@ -277,7 +280,8 @@ impl Session {
         }
     }
 
-    /// Reports the results of the transaction to the owner, who may make the next request.
+    /// Reports the results of the transaction to the owner, who may make the next request. If the peer still has it
+    /// open, the next one begins with RSET.
     fn finish_transaction(&mut self) {
         if let State::Transaction(transaction) = std::mem::replace(&mut self.state, State::Idle) {
             self.needs_reset = transaction.is_open();
@@ -285,7 +289,8 @@ impl Session {
         }
     }
 
-    /// Processes the next line of the peer; `false` if none is complete.
+    /// Processes the next line of the peer; `false` if none is complete. A line that is too long or not a reply ends
+    /// the session as a violation; the latter after QUIT just ends it.
     fn read_line(&mut self) -> bool {
         let reply = match self.lines.next() {
             None => return false,
@@ -313,6 +318,8 @@ impl Session {
         true
     }
 
+    /// Processes a complete reply in the state for which it is. 421, a greeting other than `2yz` and a reply to no
+    /// command end the session as refused; any reply to QUIT ends it.
     fn handle_reply(&mut self, reply: Reply) {
         self.waited = Duration::ZERO;
         self.stopwatch.replied(self.stage());
@@ -341,8 +348,9 @@ impl Session {
         }
     }
 
-    /// Processes the reply to EHLO, LHLO or, with `is_fallback`, HELO. Falls back to HELO if EHLO is refused (RFC 5321
-    /// §3.2, §4.1.4); LMTP has no older greeting.
+    /// Processes the reply to EHLO, LHLO or, with `is_fallback`, HELO: stores the extensions and reports readiness. If
+    /// EHLO is refused with `5yz`, HELO follows (RFC 5321 §3.2, §4.1.4); another refusal ends the session. LMTP has no
+    /// older greeting.
     fn hello_reply(&mut self, is_fallback: bool, reply: Reply) {
         self.state = State::Hello { is_fallback: true };
         if reply.is_positive() {
@@ -355,7 +363,8 @@ impl Session {
         }
     }
 
-    /// The next part of the message to send, if any; after the last one, the transcript notes the message.
+    /// The next part of the message to send, `None` if none is due. After the last one, the transcript notes the
+    /// message, and the wait for its reply begins.
     fn next_part(&mut self) -> Option<Bytes> {
         let State::Transaction(transaction) = &mut self.state else { return None };
         if transaction.stage() != Stage::Message {
@@ -379,6 +388,7 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
+    /// The end of the stream after QUIT ends the session; before it, this is a failure.
     fn receive(&mut self, bytes: &[u8]) {
         match &self.state {
             _ if !bytes.is_empty() => self.lines.receive(bytes),
@@ -422,7 +432,8 @@ impl Machine for Session {
         self.event.is_none() && (!self.output.is_empty() || has_part())
     }
 
-    /// The rest of the stage's total time, which partial replies do not extend. RFC 5321 §4.5.3.2.
+    /// The rest of the stage's total time, which partial replies do not extend. RFC 5321 §4.5.3.2. While the message is
+    /// sent: the timeout for one block, within that plus the time of the message at 500 bytes per second.
     fn timeout(&self) -> Duration {
         let timeout = &self.config.timeout;
         let most = match (self.stage(), &self.state) {
@@ -445,7 +456,8 @@ impl Machine for Session {
         self.stopwatch.add(self.stage(), time);
     }
 
-    /// Finishes a transaction in progress; then, or when the peer is ready, the session quits.
+    /// Makes the session quit where it would report [`Event::Ready`]. A transaction in progress is finished, and its
+    /// [`Event::Sent`] reported, after which the owner quits.
     fn shut_down(&mut self) {
         self.is_stopping = true;
     }

@@ -144,8 +144,9 @@ impl Transaction {
         self.is_answered && self.is_waiting()
     }
 
-    /// Takes the next commands to send, without line ends; called when no reply is due. If there are none, the message
-    /// is next or nothing is left to do. After BDAT, [`Self::next_part`] has the message.
+    /// Takes the next commands to send, without line ends, as many as may be pipelined, and expects their replies;
+    /// called when no reply is due. If there are none, the message is next or nothing is left to do. After BDAT,
+    /// [`Self::next_part`] has the message.
     pub(super) fn group(&mut self) -> Vec<String> {
         if self.planned.is_empty() {
             self.begin_batch();
@@ -179,7 +180,8 @@ impl Transaction {
         group
     }
 
-    /// Plans the steps of the transaction for the next batch of recipients, if one is left.
+    /// Plans the steps of the transaction for the next batch of recipients, with RSET first if one is open; does
+    /// nothing if no batch is left.
     fn begin_batch(&mut self) {
         let Some(batch) = self.batches.pop_front() else { return };
         self.accepted.clear();
@@ -189,7 +191,9 @@ impl Transaction {
         self.planned.push_back(if self.has_chunking { Step::Bdat } else { Step::Data });
     }
 
-    /// Processes the reply to the first step in flight; the error is the cause that ends the session.
+    /// Processes the reply to the first step in flight: refusals become verdicts, 354 starts the message, and the reply
+    /// to the message gives the verdicts. A refused MAIL refuses all recipients. The error, after 421 or a violation,
+    /// is the cause that ends the session.
     pub(super) fn handle_reply(&mut self, reply: Reply) -> Result<(), Cause> {
         self.is_answered = true;
         if reply.is_farewell() {
@@ -260,7 +264,8 @@ impl Transaction {
         self.writer.as_ref().is_some_and(|writer| !writer.is_over())
     }
 
-    /// Sets the verdict of these recipients, given by index, by the reply to the message; existing verdicts stay.
+    /// Sets the verdict of these recipients, given by index, by the reply to the message: accepted if it is positive,
+    /// else refused; existing verdicts stay.
     fn record_verdicts(&mut self, recipients: Vec<usize>, reply: &Reply) {
         if !reply.is_positive() {
             return self.refuse(recipients, Stage::Dot, reply);
@@ -282,7 +287,7 @@ impl Transaction {
         self.planned.is_empty() && self.batches.is_empty() && !self.is_waiting()
     }
 
-    /// Whether the peer still has the transaction open.
+    /// Whether the peer still has the transaction open, so that the next one needs RSET.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
     }
@@ -309,6 +314,9 @@ impl Transaction {
     }
 
     /// The results of a transaction that is over.
+    ///
+    /// # Panics
+    /// If a recipient has no verdict.
     pub(super) fn outcome(self) -> Outcome {
         let verdict = |verdict: Option<Verdict>| verdict.expect("a transaction ends with a verdict for each recipient");
         Outcome { verdicts: self.verdicts.into_iter().map(verdict).collect() }
@@ -325,12 +333,14 @@ impl Transaction {
     }
 }
 
-/// RFC 9422 §4.1, §4.3: the recipient can be sent on another connection.
+/// The verdict for a recipient beyond the peer's limits, with status 4.5.3: it can be sent on another connection. RFC
+/// 9422 §4.1, §4.3.
 fn over_limit() -> Verdict {
     Verdict::NotSent(NotSent::new((4, 5, 3), "the next host accepts no more recipients on this connection"))
 }
 
-/// The protocol violation in a reply to this step, if any. RFC 5321 §4.3.2.
+/// The protocol violation in a reply to this step, if any: a reply to no step, a `3yz` reply that DATA did not ask for,
+/// or a reply to DATA that is neither 354 nor a refusal. RFC 5321 §4.3.2.
 fn violation(step: Option<&Step>, reply: &Reply) -> Option<&'static str> {
     match step {
         None => Some("unexpected reply"),

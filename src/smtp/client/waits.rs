@@ -43,7 +43,7 @@ impl Stopwatch {
         self.stage = Some(stage);
     }
 
-    /// STARTTLS succeeded: the next EHLO is part of it.
+    /// Notes that STARTTLS succeeded: the wait for the next EHLO counts as part of it.
     pub(super) fn encrypted(&mut self) {
         self.assign();
         self.is_encrypted = true;

@@ -10,7 +10,9 @@ use crate::auth::Mechanism;
 use crate::mail::{Body, Envelope, Recipient};
 
 impl Session {
-    /// Executes a command line, given without its line end: queues the reply, or passes an event to the owner.
+    /// Executes a command line, given without its line end: queues the reply, or passes an event to the owner. A line
+    /// that does not parse is a protocol error; if it is a BDAT, it closes the session. RFC 4954 §6: VRFY needs the
+    /// login that MAIL needs.
     pub(super) fn handle_command(&mut self, line: &[u8]) {
         let command = match Command::parse(line) {
             Ok(command) => command,
@@ -49,8 +51,9 @@ impl Session {
         self.forward(PendingRequest::Hello(hello), event);
     }
 
-    /// Ends the open transaction, and queues the reply to an EHLO, HELO or LHLO that the owner has accepted: a line with the host name and, except
-    /// after HELO, the extensions. RFC 5321 §4.1.1.1 (ehlo-ok-rsp).
+    /// Ends the open transaction, stores the client's name, and queues the reply to an EHLO, HELO or LHLO that the
+    /// owner has accepted: a line with the host name and, except after HELO, the extensions. RFC 5321 §4.1.1.1
+    /// (ehlo-ok-rsp).
     pub(super) fn accept_hello(&mut self, hello: Hello) {
         self.transaction = None;
         let mut lines = vec![format!("{} greets {}", self.config.hostname, hello.name)];
@@ -61,7 +64,8 @@ impl Session {
         self.send_reply(&Reply::plain(250, &lines.join("\n")));
     }
 
-    /// The keywords in the reply to EHLO, with their parameters, one entry a line: those available in this state.
+    /// The keywords in the reply to EHLO, with their parameters, one entry a line. STARTTLS is listed only before TLS
+    /// if it is offered, REQUIRETLS only inside TLS, and AUTH only if a login is possible.
     fn extensions(&self) -> Vec<String> {
         let mut extensions: Vec<String> =
             ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "BINARYMIME", "HELP"]
@@ -95,29 +99,33 @@ impl Session {
         format!("LIMITS{}", words.collect::<String>())
     }
 
-    /// Counts the domain of an accepted recipient towards the limit of the connection, if there is one.
+    /// Adds the domain of an accepted recipient to those counted on the connection; does nothing if they are not
+    /// limited.
     pub(super) fn note_domain(&mut self, recipient: &Recipient) {
         if self.config.max_recipient_domains.is_some() {
             self.domains.insert(recipient.address.domain().to_owned());
         }
     }
 
-    /// Whether another recipient at this domain stays within the domain limit of the connection. RFC 9422 §4.3.
+    /// Whether another recipient at this domain stays within the domain limit of the connection: the domain is counted
+    /// already, the limit is not reached, or there is none. RFC 9422 §4.3.
     fn has_room_for(&self, domain: &str) -> bool {
         let has_room = |max: usize| self.domains.len() < max || self.domains.contains(domain);
         self.config.max_recipient_domains.is_none_or(has_room)
     }
 
-    /// Whether AUTH is offered on this connection, which is so after a login as well.
+    /// Whether AUTH is announced: it is configured, and the connection is encrypted or login without TLS is allowed. A
+    /// login that has succeeded does not change this.
     fn offers_login(&self) -> bool {
         self.config.auth != Auth::Off && self.may_log_in()
     }
 
+    /// Whether a login is required and the client has not logged in.
     fn needs_login(&self) -> bool {
         self.config.auth == Auth::Required && self.user.is_none()
     }
 
-    /// Lists the commands that are available in this state. RFC 5321 §4.1.1.8.
+    /// Queues 214 with the commands that are available in this state. RFC 5321 §4.1.1.8.
     fn help(&mut self) {
         let hello = if self.config.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO HELO" };
         let start_tls = if self.config.tls == Tls::Offered { " STARTTLS" } else { "" };
@@ -126,8 +134,8 @@ impl Session {
         self.send_reply(&Reply::new(214, (2, 0, 0), &words));
     }
 
-    /// Executes STARTTLS: sends 220 and leaves the handshake to the owner, or refuses. Input that was sent before the
-    /// handshake is discarded. RFC 3207 §4, §6.
+    /// Executes STARTTLS: discards the input that was sent before the handshake, queues 220 and leaves the handshake to
+    /// the owner. Without TLS to offer the reply is 502, inside TLS 503. RFC 3207 §4, §6.
     fn start_tls(&mut self) {
         match self.config.tls {
             Tls::Absent => self.send_error(&Reply::new(502, (5, 5, 1), "STARTTLS not available")),
@@ -140,8 +148,10 @@ impl Session {
         }
     }
 
-    /// Executes MAIL: refuses what the session can decide, else counts the transaction and asks the owner. RFC 5321
-    /// §4.1.1.2, with RFC 1870 §6.1, RFC 4954 §6 and RFC 6531 §3.5.
+    /// Executes MAIL: counts the transaction and asks the owner; beyond the transaction limit, 421 closes the session.
+    /// Refuses it uncounted without EHLO or HELO, in an open transaction, without a required login, for parameters
+    /// after HELO, REQUIRETLS without TLS, an announced size above the limit or the free memory, and a sender beyond
+    /// ASCII without SMTPUTF8. RFC 5321 §4.1.1.2, RFC 1870 §6.1, RFC 4954 §6, RFC 6531 §3.5.
     fn mail(&mut self, mail: Mail) {
         let Some(hello) = &self.hello else {
             return self.send_error(&sequence("Need EHLO or HELO first"));
@@ -185,7 +195,9 @@ impl Session {
         self.forward(PendingRequest::Mail(Transaction { envelope, size: mail.size, chunks: None }), event);
     }
 
-    /// Executes RCPT: refuses what the session can decide, else asks the owner. RFC 5321 §4.1.1.3.
+    /// Executes RCPT: asks the owner. Refuses it without MAIL, after the first BDAT, for parameters after HELO, for an
+    /// address beyond ASCII without SMTPUTF8 and, with 452, beyond the limits of recipients and of their domains. RFC
+    /// 5321 §4.1.1.3.
     fn rcpt(&mut self, recipient: Recipient) {
         let Some(transaction) = &self.transaction else {
             return self.send_error(&sequence("Need MAIL first"));
@@ -210,8 +222,9 @@ impl Session {
         self.forward(PendingRequest::Rcpt(recipient.clone()), Event::Rcpt(recipient));
     }
 
-    /// Executes DATA: asks the owner if there is a recipient. Without one RFC 2033 §4.2 wants 503, which suits SMTP as
-    /// well. RFC 5321 §4.1.1.4.
+    /// Executes DATA: asks the owner. Refuses it with 503 without MAIL, without an accepted recipient (RFC 2033 §4.2
+    /// wants this code, which suits SMTP as well), after BDAT, and for a message declared BINARYMIME. RFC 5321
+    /// §4.1.1.4.
     fn data(&mut self) {
         match &self.transaction {
             // RFC 3030 §3: binary data has no lines, so a line with a dot cannot end it.
@@ -236,32 +249,32 @@ impl Session {
     }
 }
 
-/// The refusal of a command that is not allowed in this state.
+/// The refusal of a command that is not allowed in this state: 503.
 pub(super) fn sequence(text: &str) -> Reply {
     Reply::new(503, (5, 5, 1), text)
 }
 
-/// RFC 1870 §6.1.
+/// The refusal of a message larger than the limit: 552. RFC 1870 §6.1.
 pub(super) fn too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "Message size exceeds the limit")
 }
 
-/// RFC 1870 §6.1 (3): there is no room for it now.
+/// The refusal of a message for which other uploads leave no memory now: 452. RFC 1870 §6.1 (3).
 pub(super) fn no_room() -> Reply {
     Reply::new(452, (4, 3, 1), "Too many large messages at once, try again later")
 }
 
-/// RFC 4954 §6.
+/// The refusal of a command that requires a login: 530. RFC 4954 §6.
 fn log_in_first() -> Reply {
     Reply::new(530, (5, 7, 0), "Authentication required")
 }
 
-/// The refusal of a command that this server does not know.
+/// The refusal of a command that this server does not know: 500.
 fn unknown(text: &str) -> Reply {
     Reply::new(500, (5, 5, 1), text)
 }
 
-/// The refusal of an address beyond ASCII in a transaction without SMTPUTF8. RFC 6531 §3.5.
+/// The refusal of an address beyond ASCII in a transaction without SMTPUTF8: 553. RFC 6531 §3.5.
 fn needs_utf8() -> Reply {
     Reply::new(553, (5, 6, 7), "Address requires MAIL with SMTPUTF8")
 }

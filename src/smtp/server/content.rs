@@ -27,8 +27,8 @@ impl Session {
         }
     }
 
-    /// Reads dot-stuffed data of DATA; returns the number of bytes used. At the final dot the message is complete; data
-    /// far beyond the size limit closes the session.
+    /// Reads dot-stuffed data of DATA; returns the number of bytes used: up to the end of the line with the final dot,
+    /// which completes the message, else all. Data 16 MiB beyond the size limit closes the session with 552.
     fn read_stuffed(&mut self, mut reader: MessageReader, bytes: &[u8]) -> usize {
         match reader.take_stuffed(bytes) {
             Some(used) => {
@@ -53,8 +53,9 @@ impl Session {
         self.state = State::Data(reader);
     }
 
-    /// Executes BDAT. Even if it is refused, the chunk must be read, because it is not commands; the owner decides
-    /// about the first chunk of a message. RFC 3030 §2.
+    /// Executes BDAT of `bytes` bytes: for the first chunk of a message asks the owner, else begins to read the chunk.
+    /// Refuses it without MAIL, without an accepted recipient, and if the message gets larger than the limit; a refused
+    /// chunk is read as well, because it is not commands. RFC 3030 §2.
     pub(super) fn bdat(&mut self, bytes: u64, is_last: bool) {
         let max_message_bytes = self.config.max_message_bytes;
         let refusal = match &mut self.transaction {
@@ -78,8 +79,8 @@ impl Session {
         self.begin_chunk(bytes, is_last, refusal);
     }
 
-    /// Starts reading a chunk; a refusal is sent after it, as the reply to BDAT, or at once for a large chunk, and
-    /// closes the session.
+    /// Starts reading a chunk of `bytes` bytes; a refusal is sent after it, as the reply to BDAT. If the refused chunk
+    /// is larger than 16 MiB, the refusal is sent at once and closes the session.
     pub(super) fn begin_chunk(&mut self, bytes: u64, is_last: bool, refusal: Option<Reply>) {
         match refusal {
             Some(refusal) if MAX_REFUSED_CHUNK_BYTES < bytes => self.close_with(&refusal),
@@ -92,7 +93,8 @@ impl Session {
         matches!(self.state, State::Chunk { left: 0, .. })
     }
 
-    /// Reads bytes of a BDAT chunk of which `left` are missing, and discards them if it is refused; returns how many.
+    /// Reads bytes of a BDAT chunk of which `left` are missing, discards them if it is refused, and finishes the chunk
+    /// with its last byte. Returns the number of bytes used.
     fn read_counted(&mut self, left: u64, is_last: bool, refusal: Option<Reply>, bytes: &[u8]) -> usize {
         let used = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
@@ -108,7 +110,8 @@ impl Session {
         used
     }
 
-    /// Replies to a chunk that has been read. The last chunk completes the message; a refused one ends the transaction.
+    /// Ends a chunk that has been read: the last one of a message completes it, another one is answered with 250. With
+    /// a refusal, that is the reply, and an open transaction ends.
     fn finish_chunk(&mut self, is_last: bool, refusal: Option<Reply>) {
         self.state = State::Command;
         let rule = self.rule();
@@ -129,8 +132,8 @@ impl Session {
         }
     }
 
-    /// The treatment of a lone CR or LF in this message. BINARYMIME has no lines, so CR and LF have no meaning in it
-    /// (RFC 3030 §3).
+    /// The treatment of a lone CR or LF in this message: as configured, but [`BareLineEnds::Keep`] for BINARYMIME,
+    /// which has no lines (RFC 3030 §3).
     fn rule(&self) -> BareLineEnds {
         match self.envelope() {
             Some(envelope) if envelope.body == Body::Binary => BareLineEnds::Keep,
@@ -138,7 +141,8 @@ impl Session {
         }
     }
 
-    /// Ends the transaction: passes the complete message to the owner, or refuses it. The waiting time starts anew.
+    /// Ends the transaction: passes the complete message to the owner, or refuses it for its fault. The waiting time
+    /// starts anew. The share is the memory that the message takes until the owner has answered.
     fn finish_message(&mut self, (message, share): (Result<Message, MessageError>, UploadShare)) {
         self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
@@ -155,8 +159,8 @@ impl Session {
         }
     }
 
-    /// Refuses the message and ends the transaction; in LMTP with one reply per recipient if it is complete. RFC 2033
-    /// §4.2.
+    /// Ends the transaction and queues the refusal of its message: over LMTP, if the message is complete, once for each
+    /// recipient, else once. RFC 2033 §4.2.
     fn refuse(&mut self, reply: &Reply, is_complete: bool) {
         let recipients = self.transaction.take().map_or(0, |transaction| transaction.envelope.recipients.len());
         let times = if is_complete { self.replies_to_message(recipients) } else { 1 };
@@ -170,6 +174,8 @@ impl Session {
     }
 }
 
+/// The reply to a message with this fault: 552 if it or its header is too large, 554 for a lone CR or LF, 452 without
+/// memory.
 fn refusal(fault: MessageError) -> Reply {
     match fault {
         MessageError::TooLarge => too_large(),

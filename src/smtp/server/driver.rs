@@ -23,10 +23,11 @@ use crate::world::{Clock, HostName, Rng, World};
 
 /// The decisions of a server, and what it stores. Each connection has a clone of its own.
 pub trait Policy: Clone + Send + Sync + 'static {
-    /// What the host that greets has for its connections.
+    /// The name, TLS acceptor, upload budget, clock and random number generator of the host that greets.
     fn resources(&self) -> Resources<'_>;
 
-    /// Protocol and limits. The driver sets host name, TLS and the budget of uploads.
+    /// The configuration of a session: protocol and limits. The driver replaces host name, TLS and the budget of
+    /// uploads; STARTTLS is offered if `starttls` is set and the host has a certificate.
     fn config(&self) -> Config;
 
     /// The recorder of the conversation with a client at this address; by default one that records nothing.
@@ -122,7 +123,8 @@ impl<'a> Client<'a> {
         self.session.user()
     }
 
-    /// The origin of a message that it has just sent.
+    /// The origin of a message that it has just sent, for its journey, `Received` field and event. The host is that of
+    /// `world` at the client's address.
     pub fn origin(&self, world: &'a World) -> Origin<'a> {
         Origin {
             protocol: match self.session.config.protocol {
@@ -166,7 +168,8 @@ impl<P: Policy> Server<P> {
         Self { policy, faults, hosts: Arc::default() }
     }
 
-    /// The same server at a public port, behind which are these hosts.
+    /// The same server at a public port, behind which are these hosts: from MAIL on, the faults and the address of the
+    /// one that [`Policy::answering_host`] names apply.
     #[must_use]
     pub fn public(self, hosts: BTreeMap<HostName, PublicHost>) -> Self {
         Self { hosts: Arc::new(hosts), ..self }
@@ -233,7 +236,8 @@ impl<P: Policy> Connection<P> {
         Ok(Self { conn, policy, faults, greeting_faults, hosts, began: Instant::now() })
     }
 
-    /// Answers the events of the session until the connection ends.
+    /// Answers the events of the session until the connection ends: with the reply of an injected fault, else with the
+    /// decision of the policy.
     async fn run(mut self: Box<Self>) -> Result<(), Error> {
         while let Some(event) = self.conn.event().await? {
             self.follow_client(&event);
@@ -267,8 +271,8 @@ impl<P: Policy> Connection<P> {
         }
     }
 
-    /// The injected reply that replaces the policy's decision, if any; `None` as well where faults do not apply or are
-    /// applied later.
+    /// The injected reply that replaces the policy's decision, if any. Always `None` for DATA, STARTTLS and VRFY, which
+    /// have no faults, and for a message, whose faults are applied when it is stored.
     ///
     /// # Errors
     /// An injected fault closes the connection.
@@ -286,10 +290,10 @@ impl<P: Policy> Connection<P> {
         }
     }
 
-    /// The injected reply at this point of the session, if any.
+    /// The injected reply of the answering host at this point of the session, if any.
     ///
     /// # Errors
-    /// An injected fault closes the connection.
+    /// An injected fault closes the connection, which is recorded.
     fn fault(
         &self,
         point: FaultPoint,
@@ -301,7 +305,12 @@ impl<P: Policy> Connection<P> {
         injected.inspect_err(|_| self.conn.machine.recorder.broken_off())
     }
 
-    /// Answers the event with what the policy decides or stores; does the TLS handshake.
+    /// Asks the policy about the event and answers the session with its decision, by default an acceptance; a message
+    /// is stored, and MAIL begins the time of a transaction. VRFY is always answered with 252, and STARTTLS by the
+    /// handshake.
+    ///
+    /// # Errors
+    /// The TLS handshake fails, or an injected fault closes the connection.
     async fn decide(&mut self, event: Event) -> Result<(), Error> {
         let (client, envelope) = (Client::of(&self.conn, self.began), self.conn.machine.envelope());
         let (policy, accepted) = (&mut self.policy, Reply::plain(250, ""));
@@ -334,6 +343,10 @@ impl<P: Policy> Connection<P> {
         Ok(())
     }
 
+    /// Does the TLS handshake, records its version and cipher, and continues the session encrypted.
+    ///
+    /// # Errors
+    /// The handshake fails.
     async fn start_tls(&mut self) -> Result<(), Error> {
         self.conn.accept_tls(self.policy.resources().tls).await?;
         let description = self.conn.stream().tls().unwrap_or_default();
@@ -343,7 +356,8 @@ impl<P: Policy> Connection<P> {
     }
 
     /// Stores a message by the policy; returns one reply, or over LMTP one for each recipient. Recipients that a fault
-    /// refuses are not passed to the policy; another fault may replace a positive reply once the message is stored.
+    /// refuses are not passed to the policy, which is not asked if all are refused; another fault may replace a
+    /// positive reply once the message is stored.
     ///
     /// # Errors
     /// An injected fault closes the connection.

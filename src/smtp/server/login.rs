@@ -13,15 +13,17 @@ impl Session {
         self.tls().is_some() || self.config.plain_login
     }
 
-    /// The mechanisms that are offered, strongest first; where any login is taken, only those that send the password.
+    /// The mechanisms that are offered, strongest first. With [`Config::any_login`](super::Config::any_login) only
+    /// PLAIN and LOGIN, which send the password.
     pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
         let sends_password = |mechanism: &Mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login);
         let any_login = self.config.any_login;
         Mechanism::ALL.into_iter().filter(move |mechanism| !any_login || sends_password(mechanism))
     }
 
-    /// Executes AUTH: checks whether it is allowed now, and starts the exchange. `initial` is the initial response as
-    /// received, in base64 or `=`. RFC 4954 §4.
+    /// Executes AUTH: starts the exchange with the initial response, if there is one, as received: in base64 or `=`.
+    /// Refuses it if AUTH is off, without EHLO, after a login, in a transaction, where encryption is required, for a
+    /// mechanism that is not offered, and for invalid base64. RFC 4954 §4.
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
         if self.config.auth == Auth::Off {
             return self.send_error(&Reply::new(502, (5, 5, 1), "AUTH not available"));
@@ -48,7 +50,8 @@ impl Session {
         self.continue_login(exchange, step);
     }
 
-    /// Processes the client's line after a challenge: a response in base64, or `*`, which cancels.
+    /// Processes the client's line after a challenge: a response in base64. `*`, which cancels, and invalid base64 end
+    /// the exchange with 501.
     pub(super) fn login_response(&mut self, mut exchange: SaslServer, line: &[u8]) {
         match line::response(line) {
             Ok(response) => {
@@ -74,7 +77,8 @@ impl Session {
         self.continue_login(exchange, step);
     }
 
-    /// Carries out the next step of the exchange: sends a challenge, asks for the password, or ends the login.
+    /// Carries out the next step of the exchange: sends a challenge with 334, asks the owner for the password, grants
+    /// the login with 235, or refuses it with 535.
     fn continue_login(&mut self, exchange: SaslServer, step: Step) {
         match step {
             Step::Challenge(challenge) => {
@@ -91,7 +95,8 @@ impl Session {
         }
     }
 
-    /// Counts a failed login and replies; too many close the connection, to slow down guessing of passwords.
+    /// Counts a failed login and replies 535; beyond the configured number, 421 closes the connection, to slow down
+    /// guessing of passwords.
     fn login_failed(&mut self) {
         self.failed_logins += 1;
         match self.config.max_failed_logins < self.failed_logins {
@@ -101,7 +106,7 @@ impl Session {
     }
 }
 
-/// RFC 4954 §4, §6.
+/// The 501 reply to a response that cancels the exchange, or that is not base64. RFC 4954 §4, §6.
 fn decode_error(fault: DecodeError) -> Reply {
     match fault {
         DecodeError::Cancelled => Reply::new(501, (5, 7, 0), "Authentication cancelled"),

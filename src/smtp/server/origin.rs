@@ -33,7 +33,8 @@ pub struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// The journey that a host of this world gave to the message, or a new one.
+    /// The journey of the message: if the client is a host of this world, that in the trace fields of the message;
+    /// else, or if there is none, a new one.
     pub fn journey(&self, message: &Message, rng: &Rng) -> JourneyId {
         let known = self.host.and_then(|_| message.journey());
         known.unwrap_or_else(|| JourneyId::from_random(rng.next_ascending()))
@@ -56,7 +57,7 @@ impl Origin<'_> {
         stamp.to_string()
     }
 
-    /// The event that the message was accepted, now.
+    /// The event that the message, of `size` bytes, was accepted now; it holds the time since the transaction began.
     pub fn received_event(&self, reverse_path: &ReversePath, recipients: Vec<Address>, size: usize) -> EventKind {
         EventKind::Received {
             protocol: self.protocol,

@@ -172,8 +172,10 @@ impl Session {
     }
 
     /// Answers [`Event::Hello`], [`Event::Mail`], [`Event::Rcpt`], [`Event::Data`], [`Event::Message`] and
-    /// [`Event::Verify`]. The reply is sent, except that for a positive one to `Hello` or `Data` the session sends its
-    /// own; `421` ends the session as well. Over LMTP the reply to `Message` is repeated for each recipient.
+    /// [`Event::Verify`], and with a refusal also [`Event::NeedSecret`], whose login ends. A positive reply opens the
+    /// transaction or adds the recipient. The reply is sent, except that for a positive one to `Hello` or `Data` the
+    /// session sends its own; a refusal of BDAT is sent after its chunk. `421` ends the session as well. Over LMTP the
+    /// reply to `Message` is repeated for each recipient.
     ///
     /// # Panics
     /// If no such event is pending.
@@ -209,8 +211,8 @@ impl Session {
         self.send_replies(&reply, times);
     }
 
-    /// Answers [`Event::Message`] of LMTP: one reply per recipient, in order. RFC 2033 §4.2. With a `421` among them, the
-    /// session ends after the last one: without its reply, a recipient that has the message would get it twice.
+    /// Answers [`Event::Message`] of LMTP: one reply per recipient, in order. RFC 2033 §4.2. With a `421` among them,
+    /// the session ends after the last one: without its reply, a recipient that has the message would get it twice.
     ///
     /// # Panics
     /// If no message is pending, or the number of replies is wrong.
@@ -240,7 +242,7 @@ impl Session {
         self.state = State::Command;
     }
 
-    /// The envelope of the open transaction, with the recipients accepted so far.
+    /// The envelope of the open transaction, with the recipients accepted so far; `None` if no transaction is open.
     pub fn envelope(&self) -> Option<&Envelope> {
         self.transaction.as_ref().map(|transaction| &transaction.envelope)
     }
@@ -250,7 +252,7 @@ impl Session {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
 
-    /// The user who logged in.
+    /// The user who logged in, if one has.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
@@ -263,7 +265,8 @@ impl Session {
         }
     }
 
-    /// The protocol after `with` in a Received field, such as `ESMTPSA`. RFC 3848, RFC 6531 §4.3.
+    /// The protocol after `with` in a Received field, such as `ESMTPSA`: `S` stands for TLS, `A` for a login, `UTF8`
+    /// for SMTPUTF8 in the last MAIL. After HELO it is always `SMTP`. RFC 3848, RFC 6531 §4.3.
     pub fn with_protocol(&self) -> String {
         let is_extended = self.hello.as_ref().is_some_and(|hello| hello.esmtp);
         let base = match (self.config.protocol, self.is_utf8) {
@@ -298,8 +301,8 @@ impl Session {
         (0..times).for_each(|_| self.send_reply(reply));
     }
 
-    /// Queues the reply to a protocol error; after too many of these without a success, 421 in its place closes the
-    /// session.
+    /// Queues the reply to a protocol error and counts the error; once more than the configured number come without a
+    /// success in between, 421 in its place closes the session.
     pub(super) fn send_error(&mut self, reply: &Reply) {
         self.errors += 1;
         if self.config.max_errors < self.errors {
@@ -308,7 +311,7 @@ impl Session {
         self.send_reply(reply);
     }
 
-    /// Sends a last reply and closes the session.
+    /// Queues a last reply and closes the session; further input is not processed.
     pub(super) fn close_with(&mut self, reply: &Reply) {
         self.send_reply(reply);
         self.state = State::Over;
@@ -320,7 +323,8 @@ impl Session {
         self.event = Some(event);
     }
 
-    /// Processes available input; `false` if more input or an answer of the owner is needed, or the session is over.
+    /// Processes the next line, or the unread message data; `false` if more input or an answer of the owner is needed,
+    /// or the session is over. An endless line, an HTTP request and, between commands, a shutdown close the session.
     fn step(&mut self) -> bool {
         match &self.state {
             State::AwaitingOwner(_) | State::Over => false,
@@ -370,7 +374,8 @@ impl Session {
         }
     }
 
-    /// Records a line of the client without secrets, if the conversation is recorded.
+    /// Records a line of the client, if the conversation is recorded: responses to AUTH challenges, initial responses
+    /// and, after an attempt to log in, unknown commands are replaced by `***`.
     fn note_command(&mut self, line: &[u8]) {
         if self.recorder.is_noting() {
             let is_response = matches!(self.state, State::Login(_));
@@ -380,7 +385,7 @@ impl Session {
         }
     }
 
-    /// Records that the client has closed its side, and how much of a message of DATA had come.
+    /// Records that the client has closed its side and, inside DATA, how many bytes of the message had come.
     fn note_end(&self) {
         if let State::Data(reader) = &self.state {
             self.recorder.note_data(Side::Client, reader.bytes());
@@ -398,6 +403,7 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
+    /// The end of the stream ends the session without a reply.
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.note_end();
@@ -441,6 +447,7 @@ impl Machine for Session {
         }
     }
 
+    /// The configured silence, but no more than what is left of the time for one message.
     fn timeout(&self) -> Duration {
         self.config.timeout.min(self.config.message_timeout.saturating_sub(self.waited))
     }
@@ -449,10 +456,13 @@ impl Machine for Session {
         self.waited = self.waited.saturating_add(time);
     }
 
+    /// Closes the session with 421 before the next command; message data that is being received, and the reply to it,
+    /// come first.
     fn shut_down(&mut self) {
         self.is_stopping = true;
     }
 
+    /// Queues 421 and closes the session.
     fn on_timeout(&mut self) {
         let is_slow = self.config.message_timeout <= self.waited;
         let text = if is_slow { "Message took too long" } else { "Idle timeout" };
@@ -460,7 +470,8 @@ impl Machine for Session {
     }
 }
 
-/// Whether the end of the data may be in this input: a line with a dot, of which the beginning may have come before.
+/// Whether the end of the data, a line with a dot, may be in this input; its beginning may have come before. May be
+/// true although the data goes on.
 fn may_end_data(input: &[u8]) -> bool {
     memchr::memmem::find(input, b"\n.\r\n").is_some()
         || [b".\r\n".as_slice(), b"\r\n", b"\n"].iter().any(|end| input.starts_with(end))

@@ -20,6 +20,8 @@ type Aliases = BTreeMap<String, Vec<Target>>;
 
 impl Check<'_> {
     /// All aliases, by the key of their address. By default `abuse` is an alias of the postmaster (RFC 2142 §2).
+    /// Reports invalid aliases and targets, which are left out; aliases that are declared twice, have no end, or have
+    /// too many.
     pub(super) fn aliases(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Aliases {
         let (mut aliases, mut spans) = (Aliases::new(), Vec::new());
         for (domain, table) in &file.domains {
@@ -67,8 +69,8 @@ impl Check<'_> {
         address
     }
 
-    /// Parses `ann` in this domain, `ann@other.test`, or `|discard`; reports an invalid target. Whether an address
-    /// exists is checked later, by [`Check::check_alias_targets`].
+    /// Parses `ann` in this domain, `ann@other.test`, or `|discard`; `None` for an invalid target, which is reported.
+    /// Whether an address exists is checked later, by [`Check::check_alias_targets`], for which it is noted.
     fn target(
         &mut self,
         text: &str,
@@ -98,13 +100,14 @@ impl Check<'_> {
         Some(Target::Address(address))
     }
 
-    /// The target of mail to unknown users of a domain.
+    /// The target of mail to unknown users of a domain; `None` if it is not declared, or is invalid, which is reported.
     pub(super) fn catch_all(&mut self, domain: &Spanned<String>, table: &DomainTable) -> Option<Target> {
         let catch_all = table.catch_all.as_ref()?;
         self.target(catch_all.get_ref(), domain, catch_all.span(), true)
     }
 
-    /// Checks that an alias has an end: a mailbox, another domain, or discarding; and not too many of them.
+    /// Reports an alias without an end, which is a mailbox, another domain, or discarding, and one with more than
+    /// [`MAX_TARGETS`] of them. Follows the targets through other aliases of its domain.
     fn check_alias_ends(
         &mut self,
         alias: &Address,
@@ -138,8 +141,8 @@ impl Check<'_> {
         }
     }
 
-    /// Reports targets in declared domains that are neither a mailbox nor an alias. With a catch-all any local part
-    /// exists, except for the target of the catch-all.
+    /// Reports the noted targets in declared domains that are neither a mailbox nor an alias, and forgets them all.
+    /// With a catch-all any local part exists, except for the target of the catch-all.
     pub(super) fn check_alias_targets(
         &mut self,
         aliases: &Aliases,

@@ -13,7 +13,8 @@ use super::Check;
 const NO_ADDRESS: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
-/// The declared engine; [`Check::check_external_mtas`] checks it.
+/// The declared engine, unchecked; an external MTA without an address has 0.0.0.0:0. [`Check::check_external_mtas`]
+/// reports what is wrong.
 pub(super) fn engine(table: &MtaTable) -> Engine {
     match table.engine {
         EngineName::Postroad => Engine::Postroad,
@@ -30,7 +31,7 @@ pub(super) fn engine(table: &MtaTable) -> Engine {
 
 impl Check<'_> {
     /// Reports MTAs with settings that their engine lacks, `at` and `reach` without an external MTA, an external MTA
-    /// without `at`, and local ports that are given twice.
+    /// without `at` or with aliases to expand, hosts that `reach` cannot name, and local ports that are given twice.
     pub(super) fn check_external_mtas(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         self.reject_foreign_aliases(file, hosts);
         let mut taken: BTreeMap<u16, String> = file
@@ -92,7 +93,8 @@ impl Check<'_> {
         }
     }
 
-    /// Reports settings that an external MTA has in its own configuration.
+    /// Reports smarthost, relaying clients, routes, the limit of connections and retries of an external MTA, which has
+    /// these in its own configuration.
     fn reject_external_settings(&mut self, table: &MtaTable) {
         let named = table.smarthost.iter().chain(&table.relay_from).chain(table.routes.iter().map(|route| &route.to));
         let numbers = table.connections_max.iter().map(Spanned::span);
@@ -103,6 +105,7 @@ impl Check<'_> {
         }
     }
 
+    /// Reports a host `to`, which the MTA `from` reaches, that is no MTA or MDA of the world, or is that MTA itself.
     fn check_reach(&mut self, from: &Spanned<String>, to: &Spanned<String>, hosts: &BTreeMap<HostName, Host>) {
         let is_server = |host: &Host| matches!(host.role, Role::Mta(_) | Role::Mda(_));
         let is_known = hosts.get(to.get_ref().as_str()).is_some_and(is_server);

@@ -19,7 +19,8 @@ const DEFAULT_MAX_RECIPIENTS: usize = 1000;
 const MAX_LIMIT: usize = 999_999;
 
 impl Check<'_> {
-    /// The policy of one MTA. Hosts in it are checked by [`Check::check_named_hosts`], once all are known.
+    /// The policy of one MTA, with defaults; reports invalid settings, and a `size_max` of 0. Hosts in it are checked
+    /// by [`Check::check_named_hosts`], once all are known.
     pub(super) fn policy(&mut self, name: &Spanned<String>, table: &MtaTable) -> Policy {
         let mut limit = |limit: &Option<Spanned<usize>>| limit.as_ref().map(|limit| self.limit(limit));
         let (recipients, transactions, domains) =
@@ -53,6 +54,7 @@ impl Check<'_> {
         number
     }
 
+    /// The settings of greylisting. Reports a `retry_within` that is not longer than `delay`, and invalid networks.
     fn greylisting(&mut self, table: &Spanned<GreylistingTable>) -> Greylisting {
         let GreylistingTable { delay, retry_within, lifetime, exempt } = table.get_ref();
         if retry_within <= delay {
@@ -63,6 +65,7 @@ impl Check<'_> {
         Greylisting { delay: *delay, retry_within: *retry_within, lifetime: *lifetime, exempt }
     }
 
+    /// The settings of a rate limit. Reports one without a period or without any limit, and invalid networks.
     fn rate_limit(&mut self, table: &Spanned<RateLimitTable>) -> RateLimit {
         let RateLimitTable { per, messages, recipients, exempt } = table.get_ref();
         if per.is_zero() || messages.or(*recipients).is_none() {
@@ -73,8 +76,8 @@ impl Check<'_> {
         RateLimit { per: *per, messages: *messages, recipients: *recipients, exempt }
     }
 
-    /// One rule. Reports a condition on what is not known yet at its stage, and an invalid probability; `None` only if
-    /// the reply is invalid, which is reported, too.
+    /// One rule, with a probability of 1 by default. Reports a condition on what is not known yet at its stage, an
+    /// invalid network, and an invalid probability; `None` only if the reply is invalid, which is reported, too.
     fn rule(&mut self, table: &RuleTable) -> Option<Rule> {
         let client = table.client.as_ref().map(|client| {
             let names = client.get_ref().list().iter();
@@ -128,7 +131,7 @@ impl Check<'_> {
         clients
     }
 
-    /// Reports clients that [`Check::clients`] took as hosts, but that are none.
+    /// Reports clients that [`Check::clients`] noted as hosts, but that are none, and forgets them all.
     pub(super) fn check_named_hosts(&mut self, hosts: &BTreeMap<HostName, Host>) {
         for (name, span) in std::mem::take(&mut self.named_hosts) {
             if !hosts.contains_key(name.as_str()) {
@@ -138,7 +141,7 @@ impl Check<'_> {
         }
     }
 
-    /// The clients that may relay. A network of all addresses is refused, since it makes an open relay.
+    /// The clients that may relay. Reports a network of all addresses, since it makes an open relay.
     pub(super) fn relay_from(&mut self, table: &MtaTable) -> Clients {
         let clients = self.clients(table.relay_from.iter().map(|client| (client.get_ref().as_str(), client.span())));
         for client in &table.relay_from {
@@ -165,7 +168,8 @@ impl Check<'_> {
         }
     }
 
-    /// Reports policy settings that other engines do not have. mailin asks us about recipients.
+    /// Reports policy settings of an MTA with another engine, which does not have them. `recipients_max` is allowed
+    /// with mailin, which asks us about recipients.
     pub(super) fn reject_foreign_policy(&mut self, name: &Spanned<String>, table: &MtaTable) {
         let (engine, asks_us) = match table.engine {
             EngineName::Postroad => return,

@@ -41,12 +41,14 @@ impl Check<'_> {
         *given.get_ref()
     }
 
-    /// The static routes of one MTA. A next hop that is not a server is a host, which is checked once all are known.
+    /// The static routes of one MTA, in their order. A next hop that is not a server is a host, which is checked once
+    /// all are known. Reports routes without effect.
     pub(super) fn static_routes(&mut self, table: &MtaTable) -> Vec<Route> {
         table.routes.iter().map(|route| self.static_route(route)).collect()
     }
 
-    /// One route, with its pattern in the form of domain keys if it is a domain. Reports one that has no effect.
+    /// One route, with its pattern in the form of domain keys if it is a domain. Reports one that has no effect:
+    /// without `via` and `tls`, or with a pattern that has an `@`.
     fn static_route(&mut self, table: &RouteTable) -> Route {
         let to = table.to.get_ref();
         if table.via.is_none() && table.tls.is_none() {
@@ -65,8 +67,8 @@ impl Check<'_> {
         Route { to: Pattern::new(&known), via, tls: table.tls }
     }
 
-    /// Checks that the hosts of routes exist, that smarthosts are not a loop, and that each relays for its clients.
-    /// Reports MTAs without any name server, too.
+    /// Reports next hops and smarthosts that do not exist, smarthosts that are a loop or do not relay for their client,
+    /// and MTAs in a world without any name server.
     pub(super) fn check_routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         for (name, table) in &file.mta {
             for via in table.routes.iter().filter_map(|route| route.via.as_ref()) {
@@ -100,7 +102,8 @@ impl Check<'_> {
 }
 
 impl Check<'_> {
-    /// Checks that a server belongs to the world: no mail leaves it, so that others could only be tried in vain.
+    /// Reports a server, whose name or address is in `via`, that no host of the world is: no mail leaves the world, so
+    /// that others could only be tried in vain.
     fn check_server(&mut self, via: &Spanned<String>, server: &Via, hosts: &BTreeMap<HostName, Host>) {
         let Via::Server { name, .. } = server else { return };
         let is_of_world = match name.parse::<IpAddr>() {
@@ -117,13 +120,14 @@ impl Check<'_> {
     }
 }
 
-/// Whether an MTA relays for a host: the host is named, or all its addresses are in a network.
+/// Whether an MTA relays for the host `name`: the host is named, or all its addresses are in networks that may relay.
 fn relays_for(mta: &Mta, name: &str, hosts: &BTreeMap<HostName, Host>) -> bool {
     let is_within = |address: &IpAddr| mta.relay_from.networks.iter().any(|network| network.contains(*address));
     mta.relay_from.hosts.contains(name) || hosts.get(name).is_some_and(|host| host.addresses.iter().all(is_within))
 }
 
-/// The loop of smarthosts that `start` is part of, as `a -> b -> a`; `None` also if it only leads to a loop of others.
+/// The loop of smarthosts that `start` is part of, as `a -> b -> a`; `None` if there is none, or if `start` only leads
+/// to a loop of others.
 fn smarthost_loop(start: &str, hosts: &BTreeMap<HostName, Host>) -> Option<String> {
     let mut path = vec![start];
     loop {

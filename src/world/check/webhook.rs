@@ -13,7 +13,8 @@ const SECRET_PREFIX: &str = "whsec_";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 impl Check<'_> {
-    /// The valid webhooks. Reports invalid ones, and URLs that are declared twice.
+    /// The webhooks with a valid URL and secret, in their order. Reports the problems of all, and URLs that are
+    /// declared twice, which stay in the list.
     pub(super) fn webhooks(&mut self, tables: &[WebhookTable]) -> Vec<Webhook> {
         let mut webhooks: Vec<Webhook> = Vec::new();
         for table in tables {
@@ -27,7 +28,7 @@ impl Check<'_> {
     }
 
     /// One webhook, with its key decoded from base64. Reports all its problems; `None` if the secret or the URL is
-    /// invalid.
+    /// invalid, but not for an unknown event.
     fn webhook(&mut self, table: &WebhookTable) -> Option<Webhook> {
         for event in table.events.iter().filter(|event| !WEBHOOK_EVENTS.contains(&event.get_ref().as_str())) {
             let (name, known) = (event.get_ref().escape_debug(), WEBHOOK_EVENTS.join(", "));

@@ -37,8 +37,9 @@ fn without_comments(text: &str, usage: &mut Usage) -> String {
 struct Source<'a>(&'a str);
 
 impl<'a> Source<'a> {
-    /// Reads up to one of these characters, outside of strings and brackets; returns the text before it, and the
-    /// character, which is read, too. Without one, returns all that is left, and `None`.
+    /// Reads up to one of these characters, outside of strings and brackets, though `}` counts in brackets, too;
+    /// returns the text before it, and the character, which is read, too. Without one, returns all that is left, and
+    /// `None`.
     fn until(&mut self, stops: &[u8]) -> (&'a str, Option<u8>) {
         let bytes = self.0.as_bytes();
         let (mut quote, mut open, mut at) = (None, 0_u32, 0);
@@ -66,7 +67,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Reads rules up to the end of their block, or of the style sheet at depth 0.
+/// Reads rules up to the end of their block, or of the style sheet at depth 0, and counts what they use. `depth` is how
+/// many blocks are open.
 fn rules(source: &mut Source<'_>, depth: usize, usage: &mut Usage) {
     loop {
         let (prelude, stop) = source.until(b"{;}");
@@ -130,7 +132,8 @@ fn at_rule(prelude: &str, usage: &mut Usage) {
     }
 }
 
-/// Reads declarations and nested rules up to the end of their block.
+/// Reads declarations and nested rules up to the end of their block, or of the text, and counts what they use. `depth`
+/// is how many blocks are open: at [`MAX_DEPTH`], nested rules are skipped.
 fn block(source: &mut Source<'_>, depth: usize, usage: &mut Usage) {
     loop {
         let (text, stop) = source.until(b"{;}");
@@ -189,7 +192,7 @@ fn values(value: &str, usage: &mut Usage) {
     }
 }
 
-/// Counts the unit of a number, and returns what comes after.
+/// Counts the unit of the number (digits and dots) at the beginning, and returns what comes after the unit.
 fn number<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     let end = text.find(|end: char| !end.is_ascii_digit() && end != '.').unwrap_or(text.len());
     let rest = &text[end..];
@@ -220,6 +223,7 @@ fn word<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     rest
 }
 
+/// Whether a character may be in an identifier: a letter or digit of any script, `-` or `_`.
 fn is_ident(first: char) -> bool {
     first.is_alphanumeric() || matches!(first, '-' | '_')
 }
@@ -229,7 +233,8 @@ fn ident(text: &str) -> &str {
     &text[..text.find(|end: char| !is_ident(end)).unwrap_or(text.len())]
 }
 
-/// Counts the selectors of a list with commas between, and `grouping` if there are several.
+/// Counts the selectors of a list with commas between, and `grouping` if there are several. `depth` is how many
+/// pseudo-classes the list is an argument within.
 fn selectors(list: &str, depth: usize, usage: &mut Usage) {
     let mut source = Source(list);
     let mut count = 0;
@@ -246,7 +251,9 @@ fn selectors(list: &str, depth: usize, usage: &mut Usage) {
     }
 }
 
-/// Counts the parts of a selector, and how they are combined. Selectors Level 4.
+/// Counts the parts of a selector (`type`, `class`, `id`, `attribute`, `universal`, pseudo-classes), how they are
+/// combined (`descendant`, `child` and others), and `chaining` for several classes or ids of one element. Selectors
+/// Level 4.
 fn complex_selector(selector: &str, depth: usize, usage: &mut Usage) {
     let (mut rest, mut chained) = (selector, 0);
     while let Some(first) = rest.chars().next() {

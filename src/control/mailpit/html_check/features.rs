@@ -177,7 +177,9 @@ const LISTED: [&str; 15] = [
     "css-padding-inline-start-end",
 ];
 
-/// The keys `KIND:NAME`, as in `property:gap`, of what counts as a use of the feature; `Usage` counts by them.
+/// Returns the keys `KIND:NAME`, as in `property:gap`, of what counts as a use of the feature; `Usage` counts by them.
+/// They are those in [`USES`]; else one by the slug's beginning in [`PREFIXES`]; else the property (with the keywords
+/// for a slug in [`LISTED`]), attribute or element that the slug names after its first dash.
 pub(super) fn usage_keys(Feature { slug, title, keywords, .. }: &Feature) -> Vec<String> {
     if let Some((_, uses)) = USES.iter().find(|(known, _)| known == slug) {
         return uses.iter().map(|usage| (*usage).to_owned()).collect();

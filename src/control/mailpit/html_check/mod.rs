@@ -98,6 +98,8 @@ struct Score {
 }
 
 /// Which mail clients show the HTML of a message as it is meant, by the data of caniemail.com; nothing is fetched.
+///
+/// Answers 400 if the message has no HTML.
 #[utoipa::path(
     get,
     path = "/api/v1/message/{id}/html-check",
@@ -121,7 +123,8 @@ pub(super) async fn check(
     Ok(Json(checked.map_err(Failure::internal)?))
 }
 
-/// Checks a document: the warnings come with the greatest loss first, weighted by how often the feature is used.
+/// Checks a document for all features of the data. The warnings, of features that it uses and some clients do not
+/// support, come with the greatest loss first, weighted by how often the feature is used.
 ///
 /// # Errors
 /// The data are damaged.
@@ -168,7 +171,8 @@ impl Warning {
     }
 }
 
-/// Whether each version of a client supports a feature; those of which it is not known are left out.
+/// Returns whether each version of a client supports a feature, with the number of the first note; versions of which it
+/// is not known are left out.
 fn supports(data: &Data, Client(family, platform, versions): &Client) -> Vec<Support> {
     let one = |(version, code): &(String, String)| {
         let mut words = code.split_whitespace();

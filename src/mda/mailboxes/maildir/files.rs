@@ -32,13 +32,13 @@ pub(super) struct Found {
 }
 
 impl Files {
-    /// Creates the folder and its subfolders, if missing.
+    /// Creates the folder and its subfolders, if missing, and syncs it.
     pub(super) fn create(&self) -> io::Result<()> {
         [TMP, NEW, CUR].iter().try_for_each(|sub| private_folder().create(self.0.join(sub)))?;
         sync(&self.0)
     }
 
-    /// Whether the folder exists.
+    /// Whether the folder exists, with a subfolder `cur`.
     pub(super) fn exists(&self) -> bool {
         self.0.join(CUR).is_dir()
     }
@@ -49,7 +49,8 @@ impl Files {
         Ok([of(NEW)?, of(CUR)?])
     }
 
-    /// The messages by base name. `new` is read first, because other programs move files from there to `cur`.
+    /// The messages in `new` and `cur` by base name; directories, hidden files and names that are not UTF-8 are left
+    /// out. `new` is read first, because other programs move files from there to `cur`.
     pub(super) fn list(&self) -> io::Result<BTreeMap<String, Found>> {
         let mut all = BTreeMap::new();
         for sub in [NEW, CUR] {
@@ -68,18 +69,20 @@ impl Files {
         Ok(all)
     }
 
-    /// The bytes of a message and its modification time. Refuses files that are too large, and links: the program that
+    /// The bytes of a message and its modification time. Refuses files of more than 64 MiB, and links: the program that
     /// created one may not have access to the target.
     pub(super) fn read(&self, found: &Found) -> io::Result<(Vec<u8>, SystemTime)> {
         let (bytes, about) = read_regular(&self.path(found), Links::Refuse, MAX_MESSAGE_BYTES)?;
         Ok((bytes, about.modified()?))
     }
 
+    /// The path of a message, with the folder.
     pub(super) fn path(&self, found: &Found) -> PathBuf {
         self.0.join(&found.path)
     }
 
-    /// Writes and syncs a message, by way of `tmp`: into `new` if it has no flags, else into `cur`.
+    /// Writes and syncs a message under this base name, by way of `tmp`: into `new` if it has no flags, else into
+    /// `cur`. The directories are not synced.
     pub(super) fn write(&self, base: &str, flag_chars: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.0.join(TMP).join(base);
         // A crash may have left a draft; a link of another program is not followed.
@@ -98,17 +101,17 @@ impl Files {
         fs::rename(draft, self.0.join(sub).join(name))
     }
 
-    /// Changes the flags of a message, whose file is in `cur` then.
+    /// Changes the flags of a message by renaming its file, which is in `cur` then. Fails if the file is gone.
     pub(super) fn set_flags(&self, base: &str, found: &Found, flag_chars: &str) -> io::Result<()> {
         fs::rename(self.0.join(&found.path), self.0.join(CUR).join(names::join(base, flag_chars)))
     }
 
-    /// Removes a message.
+    /// Removes the file of a message. Fails if it is gone.
     pub(super) fn remove(&self, found: &Found) -> io::Result<()> {
         fs::remove_file(self.0.join(&found.path))
     }
 
-    /// Makes writes, renames and removals durable.
+    /// Syncs `new` and `cur`, so that writes, renames and removals are durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         [NEW, CUR].iter().try_for_each(|sub| sync(&self.0.join(sub)))
     }

@@ -40,8 +40,8 @@ struct FolderOutcome {
 }
 
 impl MaildirSync {
-    /// Synchronises the mailboxes of an account that have a folder and changed on either side. Errors of a folder or
-    /// file are logged, and the others are synchronised.
+    /// Synchronises the mailboxes of an account that have a folder in `root` and changed on either side since both were
+    /// equal. Errors of a folder or file are logged once, and the others are synchronised.
     pub(super) async fn folders(&mut self, account: i64, root: &Path) -> Result<(), Error> {
         for known in self.known(account)? {
             let Some(directory) = known.directory else { continue };
@@ -77,7 +77,8 @@ impl MaildirSync {
 }
 
 impl LastState {
-    /// Whether a later modification would change the timestamps.
+    /// Whether both folders were last modified long enough before `now` that a later modification would change their
+    /// timestamps.
     fn is_old(&self, now: Timestamp) -> bool {
         let now = SystemTime::from(now);
         self.written.iter().all(|written| now.duration_since(*written).is_ok_and(|age| RECENT_CHANGE < age))
@@ -105,8 +106,8 @@ async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<Vec<
     }
 }
 
-/// Compares a mailbox with its folder and changes the files. Returns what to record in the tables; `None` when there is
-/// nothing to do.
+/// Compares a mailbox with its folder and changes the files; reads new files, but changes no tables. Returns what to
+/// record in the tables; `None` if there is nothing to do.
 fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutcome>> {
     let id = mailbox.shared.id;
     // The files are listed first: a message added to the tables in between then has a known file that is missing in no
@@ -134,7 +135,7 @@ fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutco
 }
 
 impl FolderOutcome {
-    /// Renames and removes the files of messages that changed in the tables.
+    /// Renames and removes the files of messages that changed in the tables; files that are gone are skipped.
     fn change_files(&mut self, files: &Files, listed: &BTreeMap<String, Found>, plan: &Plan) -> io::Result<()> {
         for (uid, base, flag_chars) in &plan.rename {
             let Some(found) = listed.get(base) else { continue };
@@ -151,7 +152,8 @@ impl FolderOutcome {
         Ok(())
     }
 
-    /// Writes messages without a file, a limited number, with LF as line end. Damaged ones are left out.
+    /// Writes messages without a file, at most [`MAX_FILES`] of them, with LF as line end. Damaged and expunged ones
+    /// are left out; sets `unfinished` if some are left.
     fn write(
         &mut self,
         mailbox: &Mailbox,
@@ -180,7 +182,8 @@ impl FolderOutcome {
         Ok(())
     }
 
-    /// Takes over what other programs did to the files. New messages are read, up to a limit, with CR LF as line end.
+    /// Takes over what other programs did to the files: flags, removals, new files. New messages are read, up to a
+    /// limit, with CR LF as line end; files that cannot be read are noted as skipped.
     fn take(&mut self, mailboxes: &Mailboxes, files: &Files, listed: &BTreeMap<String, Found>, plan: Plan) {
         self.known_files.extend(plan.record);
         for (uid, flags, known_file) in plan.adopt {
@@ -216,7 +219,8 @@ impl FolderOutcome {
         }
     }
 
-    /// Records everything in the tables; returns the changes of messages.
+    /// Records everything in the tables of the mailbox with this id: flags, expunged and new messages, and known files.
+    /// Returns the changes of messages.
     fn store(&self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
         let mut changes = Vec::new();
         for (uid, flags) in &self.adopted {
@@ -240,7 +244,7 @@ impl FolderOutcome {
     }
 }
 
-/// `false` when the file no longer exists.
+/// `Ok(false)` for the error that the file does not exist, `Ok(true)` for success; passes other errors on.
 fn file_existed(outcome: io::Result<()>) -> io::Result<bool> {
     match outcome {
         Ok(()) => Ok(true),

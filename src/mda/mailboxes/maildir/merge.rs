@@ -33,7 +33,8 @@ pub(super) struct Plan {
     pub(super) add: Vec<String>,
 }
 
-/// Compares the tables, the recorded files and the folder.
+/// Compares the messages of a mailbox, its recorded files and the files in its folder, and plans what makes both sides
+/// equal. A file that another program changed wins over the flags in the tables.
 pub(super) fn merge(
     mailbox: i64,
     messages: &BTreeMap<Uid, MessageMeta>,

@@ -69,7 +69,7 @@ pub(super) struct ChangedAccounts {
 }
 
 impl ChangedAccounts {
-    /// Records a commit.
+    /// Records that a commit has changed these accounts, under the next number.
     pub(super) fn add_commit(&mut self, accounts: BTreeSet<i64>) {
         self.number += 1;
         self.last.extend(accounts.into_iter().map(|account| (account, self.number)));
@@ -101,7 +101,8 @@ impl MaildirSync {
         Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, last_commit: 0, last_states, logged_errors })
     }
 
-    /// Runs until `stop`. Errors are logged, and the next scan tries again.
+    /// Carries over changes when the tables change and at every scan of the folders, until `stop`, and once more then.
+    /// Errors are logged, and the next scan tries again.
     pub async fn run(mut self, stop: Stop) {
         let mut next_scan = Instant::now();
         loop {
@@ -135,7 +136,8 @@ impl MaildirSync {
         self.sync_accounts(|_| true).await
     }
 
-    /// Scans the folders of some accounts once. An error of one account does not stop the others.
+    /// Scans the folders of the wanted accounts once. An error of one account does not stop the others; returns the
+    /// first error of the store, errors of folders are only logged.
     async fn sync_accounts(&mut self, is_wanted: impl Fn(i64) -> bool) -> Result<(), Error> {
         let mut outcome = Ok(());
         for (account, key) in self.accounts()?.into_iter().filter(|(account, _)| is_wanted(*account)) {
@@ -154,7 +156,7 @@ impl MaildirSync {
         outcome
     }
 
-    /// The accounts that changed since the last call.
+    /// The ids of the accounts that commits have changed since the last call.
     fn changed_accounts(&mut self) -> BTreeSet<i64> {
         let commits = self.commits.borrow_and_update();
         let changed = commits.since(self.last_commit);
@@ -162,7 +164,7 @@ impl MaildirSync {
         changed
     }
 
-    /// Logs an error of a file, folder or mailbox unless it was the last one logged.
+    /// Logs an error of a file, folder or mailbox, unless it is the last one logged under this name.
     fn log_once(&mut self, name: &str, error: &str) {
         if self.logged_errors.get(name).is_some_and(|logged| logged == error) {
             return;
@@ -173,7 +175,7 @@ impl MaildirSync {
         }
     }
 
-    /// Forgets the logged error of a folder that is usable again.
+    /// Forgets the error logged under this name, so that the same error is logged again.
     fn clear_logged(&mut self, name: &str) {
         self.logged_errors.remove(name);
     }
@@ -186,7 +188,7 @@ impl MaildirSync {
     }
 }
 
-/// Runs work on files on a blocking thread.
+/// Runs work on files on a blocking thread and returns its result. Fails if the work panics or the process ends.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Store(crate::store::Error::Closed))
 }

@@ -8,7 +8,8 @@ use crate::mda::mailboxes::name::{INBOX, canonical};
 
 /// Separates the base name of a message file from its flags.
 const FLAGS_SEPARATOR: &str = ":2,";
-/// The folder of an account: its address, with `%` and two hexadecimal digits for each unusual byte.
+/// The name of the folder of an account: its key, with `%` and two hexadecimal digits for each byte that is not
+/// alphanumeric or in `@._+-`, and for a dot at the beginning.
 pub(super) fn account(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
     let mut name = String::new();
@@ -21,8 +22,8 @@ pub(super) fn account(key: &str) -> String {
     name
 }
 
-/// The folder of a mailbox within the account folder; empty for INBOX. Names are in modified UTF-7, each level starts
-/// with a dot, and a dot in a name is written `%2E`: mailbox names contain no `%`.
+/// The name of the folder of a mailbox within the account folder; empty for INBOX. It is in modified UTF-7, each level
+/// starts with a dot, and a dot in a level is written `%2E`: mailbox names contain no `%`.
 pub(super) fn directory(mailbox: &str) -> String {
     if mailbox == INBOX {
         return String::new();
@@ -31,7 +32,7 @@ pub(super) fn directory(mailbox: &str) -> String {
     levels.map(|level| format!(".{level}")).collect()
 }
 
-/// The mailbox of a folder; `None` if the folder cannot belong to a mailbox.
+/// The mailbox of a folder name; `None` if the folder cannot belong to a mailbox, or is that of INBOX.
 pub(super) fn mailbox(directory: &str) -> Option<String> {
     let levels: Option<Vec<String>> = directory.strip_prefix('.')?.split('.').map(level).collect();
     let name = levels?.join("/");
@@ -44,13 +45,14 @@ fn level(wire: &str) -> Option<String> {
     (!level.contains('/')).then_some(level)
 }
 
-/// The base name of a message file written here; always the same for a message. `bytes` is the size of the file.
+/// The base name of a message file written here, from the date of arrival, the ids and the size of the file, `bytes`;
+/// always the same for a message.
 pub(super) fn base(mailbox: i64, message: &MessageMeta, bytes: usize) -> String {
     let MessageMeta { uid, received, .. } = message;
     format!("{}.M{mailbox}U{uid}.postroad,S={bytes}", received)
 }
 
-/// The part of that name that does not depend on the file.
+/// The beginning of the base name of a message file written here, up to the size of the file.
 pub(super) fn name_prefix(mailbox: i64, message: &MessageMeta) -> String {
     format!("{}.M{mailbox}U{}.postroad,", message.received, message.uid)
 }
@@ -60,12 +62,13 @@ pub(super) fn split(name: &str) -> (&str, &str) {
     name.split_once(FLAGS_SEPARATOR).unwrap_or((name, ""))
 }
 
-/// A file name in `cur`.
+/// The name of a file in `cur`, with these flags.
 pub(super) fn join(base: &str, flag_chars: &str) -> String {
     format!("{base}{FLAGS_SEPARATOR}{flag_chars}")
 }
 
-/// The flags of a message as flag characters, sorted. Unknown ones of `foreign` are kept.
+/// The flags of a message as flag characters, sorted, each once. Characters of `foreign` that stand for no flag are
+/// kept.
 pub(super) fn flag_chars(flags: &Flags, foreign: &str) -> String {
     let known = |flag_char: &char| Flags::is_letter(*flag_char);
     let mut all: Vec<char> =

@@ -38,7 +38,9 @@ struct TreeOutcome {
 }
 
 impl MaildirSync {
-    /// Synchronises the folders of an account with its mailboxes. The inner error is from the file system.
+    /// Synchronises the folders of an account, in the folder `root`, with its mailboxes: creates, renames and removes
+    /// folders, and creates and deletes mailboxes where another program did that to folders. The inner error is from
+    /// the file system.
     pub(super) async fn tree(&mut self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
         let (known, root) = (self.known(account)?, root.to_owned());
         let outcome = match blocking(move || reconcile(known, &root)).await? {
@@ -71,14 +73,15 @@ impl MaildirSync {
         Ok(Ok(()))
     }
 
-    /// All mailboxes of an account, and folders whose mailboxes were deleted.
+    /// All mailboxes of an account, with their recorded folders, and recorded folders whose mailboxes were deleted.
     pub(super) fn known(&self, account: i64) -> Result<Vec<KnownFolder>, Error> {
         Ok(self.mailboxes.store.read(|connection| sqlite::folders(connection, account))?)
     }
 }
 
 impl TreeOutcome {
-    /// Records an error of one folder, whose name may be too long or taken; returns whether there is none.
+    /// Notes an error of the folder at this path, whose name may be too long or taken, as skipped; returns whether
+    /// there is none.
     fn check(&mut self, path: &Path, result: io::Result<()>) -> bool {
         result.map_err(|error| self.skipped.push((path.to_owned(), error))).is_ok()
     }
@@ -134,7 +137,8 @@ fn reconcile(known: Vec<KnownFolder>, root: &Path) -> io::Result<TreeOutcome> {
     Ok(outcome)
 }
 
-/// The paths of all folders that are Maildirs, by name; the account folder has an empty name.
+/// The paths of all folders below `root` that are Maildirs and whose names begin with a dot, by name; the account
+/// folder is there too, with an empty name.
 fn directories(root: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut all: BTreeMap<String, PathBuf> = [(String::new(), root.to_owned())].into();
     for entry in fs::read_dir(root)? {

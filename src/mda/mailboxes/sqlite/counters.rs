@@ -22,7 +22,8 @@ pub(super) struct MailboxChange {
 }
 
 impl MailboxChange {
-    /// Reads the row of the mailbox, for a change with the next modification sequence.
+    /// Reads the row of the mailbox, for a change with the next modification sequence; writes nothing yet. Fails if the
+    /// mailbox does not exist.
     pub(super) fn begin(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<Self> {
         let sql = "SELECT account, uidvalidity, uidnext, modseq + 1, recent,
                           messages, octets, unseen, deleted, deleted_octets, recents FROM mailbox WHERE id = ?1";
@@ -39,24 +40,24 @@ impl MailboxChange {
         })
     }
 
-    /// The next UID, which is never used again. As there is only one writer, UIDs ascend in the order of commits.
+    /// Takes the next UID, which is never used again. As there is only one writer, UIDs ascend in the order of commits.
     pub(super) fn allocate_uid(&mut self) -> Uid {
         let uid = self.uidnext;
         self.uidnext += 1;
         uid
     }
 
-    /// Counts a message that was inserted.
+    /// Counts a message that was inserted, in memory until [`Self::finish`].
     pub(super) fn add(&mut self, uid: Uid, flags: SystemFlags, size: u64) {
         self.counters.add(self.recent <= uid, flags, size);
     }
 
-    /// No longer counts a message that was removed.
+    /// No longer counts a message that was removed, in memory until [`Self::finish`].
     pub(super) fn remove(&mut self, uid: Uid, flags: SystemFlags, size: u64) {
         self.counters.remove(self.recent <= uid, flags, size);
     }
 
-    /// Counts a message with its new flags.
+    /// Counts a message with its flags `after` the change in place of those `before`.
     pub(super) fn set_flags(&mut self, uid: Uid, before: &Flags, after: &Flags, size: u64) {
         self.remove(uid, before.system, size);
         self.add(uid, after.system, size);
@@ -85,7 +86,8 @@ pub(super) fn counters(row: &Row<'_>, first: usize) -> rusqlite::Result<Counters
     })
 }
 
-/// Messages before this UID are not recent any more. No effect if that is so already.
+/// Records that messages before this UID are not recent any more, and counts the recent ones again. No effect if that
+/// is recorded already.
 pub(in crate::mda::mailboxes) fn record_recent(
     transaction: &Transaction<'_>,
     mailbox: i64,

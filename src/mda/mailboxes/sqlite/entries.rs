@@ -24,8 +24,9 @@ pub(super) struct Membership {
     pub(super) is_new: bool,
 }
 
-/// Makes a message that is inserted a copy of its entry, under its account; adds an entry only for [`Listing::Entry`].
-/// A delivered copy takes the flags that were set on the entry before.
+/// Joins a message that is inserted under this UID to its entry of the catalogue, listed under its account; adds an
+/// entry only for [`Listing::Entry`]. A delivered copy takes the flags that were set on the entry before. Returns no
+/// entry without a catalogue, or for a copy whose entry is unknown.
 pub(super) fn join(
     transaction: &Transaction<'_>,
     account: i64,
@@ -54,7 +55,7 @@ pub(super) fn join(
     Ok(membership)
 }
 
-/// Whether the entry of a message was deleted while it was under way.
+/// Whether the entry of a message was deleted while it was under way; `false` without a catalogue or a journey.
 pub(in crate::mda::mailboxes) fn is_deleted(
     transaction: &Transaction<'_>,
     MessageToInsert { message, listing, .. }: &MessageToInsert,
@@ -65,26 +66,27 @@ pub(in crate::mda::mailboxes) fn is_deleted(
     }
 }
 
-/// The entry of a message.
+/// The entry of the catalogue that a message is a copy of; `None` if it is of none or does not exist.
 pub(super) fn of(connection: &Connection, mailbox: i64, uid: Uid) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT entry FROM trace WHERE mailbox = ?1 AND uid = ?2";
     let found = connection.prepare_cached(sql)?.query_row(params![mailbox, uid], |row| row.get(0)).optional()?;
     Ok(found.flatten())
 }
 
-/// The entries of all messages of a mailbox.
+/// The entries of the catalogue of which a mailbox has copies.
 pub(super) fn entries_in(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeSet<i64>> {
     let sql = "SELECT entry FROM trace WHERE mailbox = ?1 AND entry IS NOT NULL";
     connection.prepare_cached(sql)?.query_map([mailbox], |row| row.get(0))?.collect()
 }
 
-/// Whether the catalogue shows the difference of these flags: of `\Seen` or of keywords.
+/// Whether these flags differ in what the catalogue shows: in `\Seen` or in keywords.
 pub(super) fn shows_other(old: &Flags, new: &Flags) -> bool {
     old.system.contains(SystemFlags::SEEN) != new.system.contains(SystemFlags::SEEN) || old.keywords != new.keywords
 }
 
-/// After messages of an account were removed: an entry is listed under the account no longer if it has no copy there,
-/// and is deleted if it is then listed under none. The others are refreshed.
+/// Updates the catalogue after messages of an account were removed: an entry is listed under the account no longer if
+/// it has no copy there, and is deleted if it is then listed under none; the others are worked out from their copies
+/// again. Returns the deleted journeys and the changed entries.
 pub(super) fn leave(
     transaction: &Transaction<'_>,
     account: i64,
@@ -105,8 +107,8 @@ pub(super) fn leave(
     Ok(changes)
 }
 
-/// Works out the read state and the tags of entries whose copies changed. They count as added if `is_new`, else as
-/// changed.
+/// Works out the read state and the tags of entries from their copies, which changed, and stores them. Returns the
+/// entries as added if `is_new`, else as changed.
 pub(super) fn refresh_all(
     transaction: &Transaction<'_>,
     entries: impl IntoIterator<Item = i64>,
@@ -118,8 +120,8 @@ pub(super) fn refresh_all(
     Ok(catalogue::Changes { added, changed, ..Default::default() })
 }
 
-/// Works out the state of an entry from its copies, if it has any: unread if one is, and tagged with the keywords of
-/// all, except those that begin with `$`.
+/// Works out the state of an entry from its copies, and stores it, if it has any: unread if one is, and tagged with the
+/// keywords of all, except those that begin with `$`.
 fn refresh(transaction: &Transaction<'_>, entry: i64) -> Result<(), Error> {
     let sql = "SELECT flags, keywords FROM trace JOIN message USING (mailbox, uid) WHERE entry = ?1";
     let mut query = transaction.prepare_cached(sql)?;
@@ -140,7 +142,7 @@ fn refresh(transaction: &Transaction<'_>, entry: i64) -> Result<(), Error> {
     catalogue::set_state(transaction, entry, is_unread, tags.iter().map(String::as_str))
 }
 
-/// The mailboxes and UIDs of the copies of an entry, as far as they are wanted.
+/// The mailbox ids and UIDs of those copies of an entry that pass the filter.
 pub(in crate::mda::mailboxes) fn copies_of(
     connection: &Connection,
     entry: i64,

@@ -8,7 +8,8 @@ use crate::mda::mailboxes::view::date;
 use crate::mda::mailboxes::{FiledMessage, Uid};
 use crate::store::Error;
 
-/// See [`crate::mda::filed_after`]; the start of the search is the id of a mailbox and a UID in it.
+/// The messages with a journey that came into their mailbox at `since`, in seconds since 1970, or later: at most
+/// `limit` after the one with this mailbox id and UID, in the order of mailbox ids and UIDs.
 pub(in crate::mda::mailboxes) fn filed_after(
     connection: &Connection,
     (mailbox, uid): (i64, Uid),
@@ -37,7 +38,8 @@ pub(in crate::mda::mailboxes) fn filed_after(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The address in a Return-Path field at the start of trace lines, which the delivery wrote. RFC 5321 §4.4.
+/// The address in a Return-Path field at the start of trace lines, which the delivery wrote, RFC 5321 §4.4; the null
+/// path if there is none or it cannot be parsed.
 fn reverse_path(trace: &[u8]) -> ReversePath {
     let field = trace.strip_prefix(b"Return-Path: <")?;
     let end = field.iter().position(|byte| *byte == b'\r')?;

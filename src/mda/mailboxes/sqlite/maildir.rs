@@ -42,7 +42,7 @@ pub(in crate::mda::mailboxes) fn delete_folder(transaction: &Transaction<'_>, ma
     Ok(())
 }
 
-/// The mailbox, empty if it was deleted, and its files as they were last seen.
+/// The view of a mailbox, empty if it was deleted, and its files as they were last seen, by UID.
 pub(in crate::mda::mailboxes) fn folder(
     connection: &Connection,
     mailbox: i64,
@@ -54,6 +54,7 @@ pub(in crate::mda::mailboxes) fn folder(
     Ok((view, all.query_map([mailbox], file)?.collect::<Result<_, _>>()?))
 }
 
+/// Records the file of a message, in place of an earlier one.
 pub(in crate::mda::mailboxes) fn record_file(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -66,6 +67,7 @@ pub(in crate::mda::mailboxes) fn record_file(
     Ok(())
 }
 
+/// Deletes the record of the file of a message, if there is one.
 pub(in crate::mda::mailboxes) fn delete_file(
     transaction: &Transaction<'_>,
     mailbox: i64,

@@ -54,7 +54,8 @@ pub(in crate::mda::mailboxes) fn preview(connection: &Connection, content: i64) 
     Ok(connection.prepare_cached(sql)?.query_row([content], |row| row.get(0)).optional()?)
 }
 
-/// Calls `visit` with UID, text filter (if it was computed) and trace lines of each message, ascending.
+/// Calls `visit` with UID, text filter (if it was computed) and trace lines of each message in a range of UIDs,
+/// ascending.
 pub(in crate::mda::mailboxes) fn visit_text_filters(
     connection: &Connection,
     mailbox: i64,

@@ -9,7 +9,8 @@ use crate::store::{Error, Transaction};
 /// The mailbox id that stands for the account itself.
 pub(in crate::mda::mailboxes) const ACCOUNT: i64 = 0;
 
-/// The ids of an account and a mailbox, or [`ACCOUNT`] if that is `None`; `None` if they do not exist.
+/// The ids of an account, by its key, and of a mailbox, by its stored name; [`ACCOUNT`] in place of the latter if the
+/// name is `None`. `None` if they do not exist.
 pub(in crate::mda::mailboxes) fn find_annotated(
     connection: &Connection,
     account: &str,
@@ -41,7 +42,7 @@ pub(in crate::mda::mailboxes) fn annotations(
     Ok(Some((all, parse_stored_uses(stored.flatten().as_deref()))))
 }
 
-/// Replaces the special uses of a mailbox.
+/// Replaces the special uses of a mailbox, perhaps by none.
 pub(in crate::mda::mailboxes) fn set_uses(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -52,7 +53,8 @@ pub(in crate::mda::mailboxes) fn set_uses(
     Ok(())
 }
 
-/// Sets an entry of `place`, the id of a mailbox or [`ACCOUNT`]; removes it if the value is `None`.
+/// Sets an entry of `place`, the id of a mailbox or [`ACCOUNT`], in place of an earlier value; removes it if the value
+/// is `None`.
 pub(in crate::mda::mailboxes) fn set_annotation(
     transaction: &Transaction<'_>,
     account: i64,
@@ -84,6 +86,8 @@ pub(in crate::mda::mailboxes) fn count_annotations(
     Ok(connection.prepare_cached(sql)?.query_row([account, place], counts)?)
 }
 
+/// Copies the annotations of the mailbox with the id `from` to another one of the same account, which has none. Special
+/// uses are not copied.
 pub(in crate::mda::mailboxes) fn copy_annotations(
     transaction: &Transaction<'_>,
     from: i64,

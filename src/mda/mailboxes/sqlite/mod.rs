@@ -81,7 +81,8 @@ impl From<rusqlite::Error> for super::Error {
     }
 }
 
-/// See [`Inventory`]; journeys that cannot be read are left out.
+/// Reads what all mailboxes hold: the messages with a journey, counted by account and journey, and the content ids of
+/// the messages that begin with a null Return-Path. Journeys that cannot be read are left out.
 pub(super) fn inventory(connection: &Connection) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let sql = "SELECT account.key, trace.journey, count(*) FROM trace

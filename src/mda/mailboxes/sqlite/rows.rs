@@ -20,6 +20,7 @@ pub(super) const MAX_RETAINED_RECORDS: u32 = 100_000;
 /// Old records are deleted once in this many changes.
 pub(super) const PRUNE_INTERVAL: u64 = 1_024;
 
+/// The id of the account with this key.
 pub(in crate::mda::mailboxes) fn find_account(connection: &Connection, key: &str) -> Result<Option<i64>, store::Error> {
     let sql = "SELECT id FROM account WHERE key = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?)
@@ -37,7 +38,7 @@ pub(in crate::mda::mailboxes) fn find(
     Ok(found.optional()?)
 }
 
-/// The id of the mailbox with this stored name in an account.
+/// The id of the mailbox with this stored name in an account; `None` if there is none.
 pub(in crate::mda::mailboxes) fn find_in(
     connection: &Connection,
     account: i64,
@@ -47,7 +48,8 @@ pub(in crate::mda::mailboxes) fn find_in(
     Ok(connection.prepare_cached(sql)?.query_row(params![account, name], |row| row.get(0)).optional()?)
 }
 
-/// The id and stored name of the mailbox with this name in any (ASCII) case, the same case preferred.
+/// The id and stored name of the mailbox of an account with this name in any (ASCII) case, the same case preferred;
+/// `None` if there is none.
 pub(in crate::mda::mailboxes) fn find_ignoring_case(
     connection: &Connection,
     account: i64,
@@ -59,6 +61,7 @@ pub(in crate::mda::mailboxes) fn find_ignoring_case(
     Ok(found.optional()?)
 }
 
+/// The UIDs of all messages of a mailbox.
 pub(in crate::mda::mailboxes) fn uids(connection: &Connection, mailbox: i64) -> Result<Vec<Uid>, store::Error> {
     let mut query = connection.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
     Ok(query.query_map([mailbox], |row| row.get(0))?.collect::<Result<_, _>>()?)
@@ -95,8 +98,8 @@ pub(in crate::mda::mailboxes) fn deleted(connection: &Connection, mailbox: i64) 
     Ok(uids.collect::<Result<_, _>>()?)
 }
 
-/// Inserts a message, its content and its summary, and joins its entry of the catalogue. Returns UIDVALIDITY, its UID,
-/// and the change.
+/// Inserts a message under the next UID, its content and its summary, and joins its entry of the catalogue. Returns
+/// UIDVALIDITY, its UID, and the change.
 pub(in crate::mda::mailboxes) fn insert(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -133,6 +136,7 @@ pub(in crate::mda::mailboxes) fn insert(
     Ok((uidvalidity, uid, Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]), entries }))
 }
 
+/// Inserts the row of a message; neither its trace nor its content.
 fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
     let MessageMeta { uid, flags, keywords, modseq, received, saved, size, content, email } = message;
     let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, size, origin)
@@ -144,7 +148,7 @@ fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 
-/// Keywords as they are stored, with a space between; `None` for none.
+/// Keywords as they are stored, with a space between; `None` if there are none.
 fn words(keywords: &[String]) -> Option<String> {
     (!keywords.is_empty()).then(|| keywords.join(" "))
 }
@@ -203,8 +207,9 @@ fn ascending(uids: &[Uid]) -> Cow<'_, [Uid]> {
 /// UIDVALIDITY of the target, the UIDs of originals and copies, both ascending, and the change of the target.
 type Copies = (u32, Vec<(Uid, Uid)>, Change);
 
-/// Copies messages into a mailbox, perhaps the same, under new UIDs; UIDs that do not exist are ignored. `now` is when
-/// the copies are saved.
+/// Copies messages into a mailbox, perhaps the same, under new UIDs, with flags, date of arrival and email id; UIDs
+/// that do not exist are ignored. `now` is when the copies are saved. The catalogue has them as further copies of their
+/// entries.
 pub(in crate::mda::mailboxes) fn copy(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -240,8 +245,8 @@ pub(in crate::mda::mailboxes) fn copy(
     Ok((uidvalidity, copied, Change { account, mailbox: target, modseq, kind, entries }))
 }
 
-/// Deletes messages and records their UIDs as expunged; UIDs that do not exist are ignored. An entry of the catalogue
-/// without a copy left is no longer listed under the account.
+/// Deletes messages and records their UIDs as expunged, releases their contents, and updates their entries of the
+/// catalogue; UIDs that do not exist are ignored. Returns the change, with the UIDs that existed in the order given.
 pub(in crate::mda::mailboxes) fn remove(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -273,7 +278,8 @@ pub(in crate::mda::mailboxes) fn remove(
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed), entries })
 }
 
-/// At every [`PRUNE_INTERVAL`]th change, deletes the oldest records of expunged messages if there are too many.
+/// At every [`PRUNE_INTERVAL`]th change, deletes the oldest records of expunged messages if there are more than
+/// [`MAX_RETAINED_RECORDS`], and notes the last change of which records are missing.
 fn prune(transaction: &Transaction<'_>, mailbox: i64, modseq: u64) -> rusqlite::Result<()> {
     if !modseq.is_multiple_of(PRUNE_INTERVAL) {
         return Ok(());

@@ -18,11 +18,13 @@ pub(in crate::mda::mailboxes) fn accounts(connection: &Connection) -> Result<Vec
     Ok(all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
 }
 
+/// The key of the account with this id, which must exist.
 pub(in crate::mda::mailboxes) fn key(connection: &Connection, account: i64) -> Result<String, Error> {
     let sql = "SELECT key FROM account WHERE id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
 }
 
+/// The id of the account of this mailbox, which must exist.
 pub(in crate::mda::mailboxes) fn account_of(connection: &Connection, mailbox: i64) -> Result<i64, Error> {
     let sql = "SELECT account FROM mailbox WHERE id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))?)
@@ -39,7 +41,7 @@ pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -
 /// Mailboxes with their special uses, and subscriptions.
 type Names = (BTreeMap<String, (Status, Vec<SpecialUse>)>, BTreeSet<String>);
 
-/// The mailboxes and the subscriptions of the account with this key; none if it does not exist.
+/// The mailboxes, by name, and the subscriptions of the account with this key; none if it does not exist.
 pub(in crate::mda::mailboxes) fn names(connection: &Connection, account: &str) -> Result<Names, Error> {
     let sql = "SELECT id, uidnext, uidvalidity, modseq, recent,
                       messages, octets, unseen, deleted, deleted_octets, recents, name, use
@@ -81,6 +83,7 @@ fn status_in(row: &Row<'_>) -> rusqlite::Result<Status> {
     })
 }
 
+/// Inserts an account without mailboxes; returns its id. Fails if the key exists.
 pub(in crate::mda::mailboxes) fn insert_account(transaction: &Transaction<'_>, key: &str) -> Result<i64, Error> {
     let sql = "INSERT INTO account (key, uidvalidity) VALUES (?1, 0)";
     Ok(transaction.prepare_cached(sql)?.insert([key])?)
@@ -119,6 +122,7 @@ pub(in crate::mda::mailboxes) fn delete_mailbox(
     leave(transaction, account, left)
 }
 
+/// Changes the stored name of a mailbox; of no other. Fails if the name is taken.
 pub(in crate::mda::mailboxes) fn rename(transaction: &Transaction<'_>, mailbox: i64, name: &str) -> Result<(), Error> {
     let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
     transaction.prepare_cached(sql)?.execute(params![mailbox, name])?;
@@ -134,6 +138,7 @@ pub(in crate::mda::mailboxes) fn mailboxes_of(
     Ok(all.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
 }
 
+/// The number of mailboxes of an account.
 pub(in crate::mda::mailboxes) fn count_mailboxes(connection: &Connection, account: i64) -> Result<usize, Error> {
     let sql = "SELECT count(*) FROM mailbox WHERE account = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
@@ -144,7 +149,7 @@ pub(in crate::mda::mailboxes) fn count_subscriptions(connection: &Connection, ac
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
 }
 
-/// Returns whether the name was not subscribed before.
+/// Subscribes an account to a name; returns whether it was not subscribed before.
 pub(in crate::mda::mailboxes) fn insert_subscription(
     transaction: &Transaction<'_>,
     account: i64,
@@ -154,7 +159,7 @@ pub(in crate::mda::mailboxes) fn insert_subscription(
     Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
 }
 
-/// Returns whether the name was subscribed before.
+/// Removes the subscription of an account to a name; returns whether it was subscribed before.
 pub(in crate::mda::mailboxes) fn delete_subscription(
     transaction: &Transaction<'_>,
     account: i64,

@@ -31,7 +31,7 @@ pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> 
     Ok(Some((View { uidvalidity, uidnext, modseq, messages }, recent)))
 }
 
-/// The messages of a mailbox, from the rows that a statement returns.
+/// The messages of a mailbox, from the rows that a statement returns; none if it does not exist.
 pub(super) fn rows(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
     let sql = "SELECT uid, flags, keywords, modseq, received, size, content, origin FROM message
                WHERE mailbox = ?1 ORDER BY uid";
@@ -39,7 +39,7 @@ pub(super) fn rows(connection: &Connection, mailbox: i64) -> rusqlite::Result<Me
     connection.prepare_cached(sql)?.query_map([mailbox], read)?.collect()
 }
 
-/// The messages of a mailbox, without returning rows.
+/// The messages of a mailbox, gathered by the SQL function `collect` instead of returned as rows; faster for many.
 pub(super) fn collect(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
     let collect = Collect { mailbox, messages: Arc::default() };
     let messages = collect.messages.clone();
@@ -63,18 +63,21 @@ impl Aggregate<MessagesBuilder, Option<i64>> for Collect {
         Ok(MessagesBuilder::default())
     }
 
+    /// Adds the message of a row.
     fn step(&self, row: &mut Context<'_>, messages: &mut MessagesBuilder) -> rusqlite::Result<()> {
         messages.push(message(self.mailbox, |column| Ok(row.get_raw(column)))?);
         Ok(())
     }
 
+    /// Hands the messages over to [`collect`]; the SQL result is NULL.
     fn finalize(&self, _: &mut Context<'_>, messages: Option<MessagesBuilder>) -> rusqlite::Result<Option<i64>> {
         *lock(&self.messages) = messages.unwrap_or_default().finish();
         Ok(None)
     }
 }
 
-/// A message of a mailbox from its columns `uid, flags, keywords, modseq, received, size, content, origin`.
+/// A message of a mailbox from its columns `uid, flags, keywords, modseq, received, size, content, origin`. Without an
+/// `origin` that can be parsed, it was saved when it was received, and its email id is its own.
 pub(super) fn message<'a>(
     mailbox: i64,
     column: impl Fn(usize) -> rusqlite::Result<ValueRef<'a>>,
@@ -97,12 +100,13 @@ pub(super) fn message<'a>(
     })
 }
 
-/// The email id of a message that is no copy. RFC 8474 §5.1.
+/// The email id of a message that is no copy, from its mailbox and UID. RFC 8474 §5.1.
 pub(super) fn own_email_id(mailbox: i64, uid: Uid) -> u64 {
     (mailbox as u64) << 32 | u64::from(uid)
 }
 
-/// When a message was added to its mailbox, and its email id, from the column `origin`.
+/// When a message was added to its mailbox, in seconds since 1970, and its email id, from the column `origin`; `None`
+/// if it cannot be parsed.
 fn parse_origin(origin: &str) -> Option<(i64, u64)> {
     let (saved, email) = origin.split_once(' ')?;
     Some((saved.parse().ok()?, email.parse().ok()?))

@@ -8,8 +8,8 @@ use crate::store::Transaction;
 pub(super) const OF_HOST: &str = "id BETWEEN (SELECT number << 32 FROM queue_host WHERE host = ?1)
     AND (SELECT (number << 32) + 4294967295 FROM queue_host WHERE host = ?1)";
 
-/// The next id for a row of a host, taken in the transaction that uses it. No id is given twice, since a row that was
-/// deleted may still be referenced in memory.
+/// Takes the next id for a row of a host, in the transaction that uses it; the first one also gives the host its
+/// number. No id is given twice, since a row that was deleted may still be referenced in memory.
 pub(super) fn next(transaction: &Transaction<'_>, host: &str) -> rusqlite::Result<i64> {
     let take = "UPDATE queue_host SET last = last + 1 WHERE host = ?1";
     if transaction.prepare_cached(take)?.execute([host])? == 0 {
