@@ -38,25 +38,27 @@ enum State {
 }
 
 impl SaslClient {
-    /// Claims to be `user`. `nonce` is printable ASCII without a comma, random for each client.
+    /// Starts a login as `user`, and sends nothing yet. `nonce`, which only SCRAM uses, is printable ASCII without a
+    /// comma, random for each client.
     pub fn new(mechanism: Mechanism, user: &str, password: &str, nonce: &str) -> Self {
         let state = State::First(First::new(user, nonce));
         Self { mechanism, user: user.to_owned(), password: password.to_owned(), state }
     }
 
-    /// The mechanism.
+    /// The mechanism of this login, to be named in the command that begins it.
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
     }
 
-    /// The initial response, without base64, to be sent with the command; taking it advances the exchange. `None` for
-    /// LOGIN, in which the server begins, and nothing advances.
+    /// Takes the initial response, without base64, which is sent with the command that begins the login, and advances
+    /// the exchange. `None` for LOGIN, in which the server begins: then nothing advances.
     pub fn initial(&mut self) -> Option<Vec<u8>> {
         self.mechanism.is_client_first().then(|| self.answer(b"").ok()).flatten()
     }
 
-    /// The response to the server's challenge, both without base64; advances the exchange. PLAIN, LOGIN and the first
-    /// message of SCRAM ignore the content of the challenge. After an error, all further challenges are errors.
+    /// Returns the response to the server's challenge, both without base64, and advances the exchange. PLAIN, LOGIN and
+    /// the first message of SCRAM ignore the content of the challenge. After an error, all further challenges are
+    /// errors.
     ///
     /// # Errors
     /// The challenge is invalid or unexpected: cancel with `*`.

@@ -26,7 +26,7 @@ pub fn response(line: &[u8]) -> Result<Vec<u8>, DecodeError> {
     STANDARD.decode(line).map_err(|_| DecodeError::Malformed)
 }
 
-/// Decodes the initial response in the command itself, where `=` means an empty one.
+/// Decodes the initial response that a command has as its argument: base64, where `=` means an empty one.
 ///
 /// # Errors
 /// As [`response`].

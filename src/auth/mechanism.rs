@@ -24,7 +24,7 @@ impl Mechanism {
     /// All mechanisms, strongest first, in the order in which a server announces them.
     pub const ALL: [Self; 3] = [Self::ScramSha256, Self::Plain, Self::Login];
 
-    /// The registered name.
+    /// The registered name, in upper case, as protocols send it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
@@ -48,6 +48,7 @@ impl fmt::Display for Mechanism {
 impl FromStr for Mechanism {
     type Err = UnknownMechanism;
 
+    /// Finds the mechanism with this registered name, in any ASCII case.
     fn from_str(name: &str) -> Result<Self, UnknownMechanism> {
         Self::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name)).ok_or(UnknownMechanism)
     }

@@ -36,8 +36,8 @@ impl First {
         Self { gs2_header: "n,,".to_owned(), bare, user: user.to_owned(), nonce: nonce.to_owned() }
     }
 
-    /// Parses a client's message; `None` if it is malformed, asks for channel binding (no -PLUS mechanism is
-    /// announced), or names another authorization identity.
+    /// Parses a client's first message; `None` if it is malformed, names no user, asks for channel binding (no -PLUS
+    /// mechanism is announced), or names another authorization identity than the user.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let message = std::str::from_utf8(message).ok()?;
         let (flag, rest) = message.split_once(',')?;
@@ -59,7 +59,7 @@ impl First {
         Some(Self { gs2_header, bare: bare.to_owned(), nonce: nonce.to_owned(), user })
     }
 
-    /// The whole message, not in base64.
+    /// The whole message before base64: the GS2 header and the part that is signed.
     pub(super) fn message(&self) -> Vec<u8> {
         format!("{}{}", self.gs2_header, self.bare).into_bytes()
     }
@@ -82,7 +82,7 @@ impl Challenge {
     }
 
     /// Parses the server's answer to `first`, whose nonce it must continue; `None` if it does not, is malformed, or
-    /// asks for too many iterations.
+    /// asks for more than `MAX_ITERATIONS` iterations.
     pub(super) fn parse(message: &[u8], first: &First) -> Option<Self> {
         let text = std::str::from_utf8(message).ok()?;
         let mut attributes = text.split(',');
@@ -98,7 +98,8 @@ impl Challenge {
         })
     }
 
-    /// The client's last message up to its proof. RFC 5802 §7 (client-final-message-without-proof).
+    /// The client's last message up to its proof, in answer to this challenge; `first` is the client's first message.
+    /// The client sends it, the server expects it, and both sign it. RFC 5802 §7 (client-final-message-without-proof).
     pub(super) fn last_without_proof(&self, first: &First) -> String {
         format!("c={},r={}", STANDARD.encode(&first.gs2_header), self.nonce)
     }
@@ -131,7 +132,8 @@ impl Signatures {
         Self { client_proof, server_signature: sign(server_key.as_ref(), signed.as_bytes()) }
     }
 
-    /// Whether this is the client's proof. Compares in constant time, so that it cannot be guessed byte by byte.
+    /// Whether these bytes are the client's proof. Compares in constant time, so that the proof cannot be guessed byte
+    /// by byte.
     pub(super) fn is_proven_by(&self, proof: &[u8]) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.server_signature.as_ref());
         hmac::verify(&key, proof, sign(self.server_signature.as_ref(), &self.client_proof).as_ref()).is_ok()
@@ -143,8 +145,8 @@ impl Signatures {
     }
 }
 
-/// The proof in the client's last message, decoded; `None` if the rest of the message is not `expected`, or the proof
-/// is not base64.
+/// Returns the proof in the client's last message, decoded; `None` if what is before the proof is not `expected`, as
+/// [`Challenge::last_without_proof`] returns it, or the proof is not base64. Does not check the proof.
 pub(super) fn parse_last(message: &[u8], expected: &str) -> Option<Vec<u8>> {
     let (rest, proof) = std::str::from_utf8(message).ok()?.rsplit_once(",p=")?;
     if rest != expected {
@@ -158,7 +160,7 @@ fn sign(key: &[u8], message: &[u8]) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message)
 }
 
-/// Whether it is printable ASCII without comma, and not empty. RFC 5802 §7 (printable).
+/// Whether the text can be a nonce: printable ASCII without comma or space, and not empty. RFC 5802 §7 (printable).
 fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }

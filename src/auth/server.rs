@@ -115,8 +115,8 @@ impl SaslServer {
         Self { nonce: timestamp.clone(), state: State::AwaitingSecret(Credentials::Digest { user, timestamp, digest }) }
     }
 
-    /// The first step: processes the initial response, or returns the first challenge if there is none, which is empty
-    /// for all mechanisms but LOGIN. RFC 4422 §3.3.
+    /// Begins the exchange: processes the initial response that came with the client's command or, if there is none,
+    /// returns the first challenge, which is empty for all mechanisms but LOGIN. RFC 4422 §3.3.
     pub fn start(&mut self, initial: Option<&[u8]>) -> Step {
         match (initial, &self.state) {
             (Some(response), _) => self.respond(response),
@@ -145,8 +145,9 @@ impl SaslServer {
         step
     }
 
-    /// Continues after [`Step::NeedSecret`] with the user's password, or `None` if the user does not exist: grants or
-    /// denies, but for SCRAM returns its challenge, to unknown users as well. Denied if no secret is needed now.
+    /// Continues after [`Step::NeedSecret`] with the user's password, or `None` if the user does not exist. Grants or
+    /// denies the login; for SCRAM, returns the server's challenge instead, for unknown users as well. Denies if no
+    /// secret is needed now.
     pub fn secret(&mut self, secret: Option<&str>) -> Step {
         let (state, step) = match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitingSecret(Credentials::Password { user, password }) => {
@@ -174,8 +175,9 @@ impl SaslServer {
         }
     }
 
-    /// The state and step with the SCRAM challenge. Passwords are stored in clear text, so each exchange can use its
-    /// own salt; unknown users get a challenge as well.
+    /// The SCRAM challenge as the next step, and the state that waits for its answer. Passwords are stored in clear
+    /// text, so each exchange can use its own salt. Without a secret, the user is unknown: the challenge is sent as
+    /// well, and no answer to it is right.
     fn challenge(&self, first: scram::First, secret: Option<&str>) -> (State, Step) {
         let salt = digest::digest(&digest::SHA256, format!("salt {}", self.nonce).as_bytes()).as_ref()[..16].to_vec();
         let challenge = scram::Challenge::new(format!("{}{}", first.nonce, self.nonce), salt, scram::ITERATIONS);
@@ -185,14 +187,15 @@ impl SaslServer {
         (State::ScramLast { first, challenge, expected }, step)
     }
 
-    /// Whether both are equal. Compares in a time that depends on the secret only by the time of hashing it.
+    /// Whether the secret equals what the client has given. Compares in a time that depends on the secret only by the
+    /// time of hashing it.
     fn is_equal(&self, secret: &[u8], given: &[u8]) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.nonce.as_bytes());
         hmac::verify(&key, given, hmac::sign(&key, secret).as_ref()).is_ok()
     }
 }
 
-/// The end of the exchange, as denied.
+/// The state and step with which an exchange ends as denied.
 fn denied() -> (State, Step) {
     (State::Over, Step::Denied)
 }
@@ -206,13 +209,13 @@ fn need_secret(credentials: Credentials) -> (State, Step) {
     (State::AwaitingSecret(credentials), Step::NeedSecret(user))
 }
 
-/// The response as text; `None` unless it is UTF-8 without NUL.
+/// The client's response as text; `None` unless it is UTF-8 without NUL.
 fn text(response: &[u8]) -> Option<&str> {
     std::str::from_utf8(response).ok().filter(|text| !text.contains('\0'))
 }
 
-/// PLAIN: reads `[authzid] NUL authcid NUL passwd`, and asks for the secret of the user. Denied if it is malformed, the
-/// user is empty, or the authzid is another user. RFC 4616 §2.
+/// PLAIN: reads `[authzid] NUL authcid NUL passwd`, and asks for the secret of the user. Denied if the response is
+/// malformed, the user is empty, or the authzid is another user. RFC 4616 §2.
 fn plain(response: &[u8]) -> (State, Step) {
     let mut parts = response.splitn(3, |byte| *byte == 0).map(text);
     let (Some(Some(authzid)), Some(Some(user)), Some(Some(password))) = (parts.next(), parts.next(), parts.next())
@@ -233,7 +236,7 @@ fn login_name(response: &[u8]) -> (State, Step) {
     }
 }
 
-/// LOGIN: takes the password, and asks for the secret of the user; denied if it is no text.
+/// LOGIN: takes the password from the response, and asks for the secret of the user; denied if the response is no text.
 fn login_password(user: String, response: &[u8]) -> (State, Step) {
     match text(response) {
         Some(password) => need_secret(Credentials::Password { user, password: password.to_owned() }),
@@ -241,7 +244,7 @@ fn login_password(user: String, response: &[u8]) -> (State, Step) {
     }
 }
 
-/// SCRAM: parses the client's first message, and asks for the secret of its user; denied if it is invalid.
+/// SCRAM: parses the client's first message, and asks for the secret of its user; denied if the message is invalid.
 fn scram_first(response: &[u8]) -> (State, Step) {
     scram::First::parse(response).map_or_else(denied, |first| need_secret(Credentials::Scram(first)))
 }

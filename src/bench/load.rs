@@ -55,7 +55,8 @@ impl Sent {
 
 impl Load {
     /// Opens all connections, then sends until the count or the time of the load is reached, and ends the connections
-    /// with QUIT. Returns the time of each message. `sent` is raised by 1 for each accepted message.
+    /// with QUIT. Returns the time that each message took. `sent` is raised by 1 for each accepted message, so that the
+    /// caller can show the progress.
     ///
     /// # Errors
     /// The server cannot be reached, closes a connection, or refuses a message.
@@ -78,8 +79,9 @@ impl Load {
 }
 
 impl LoadConnection {
-    /// Sends messages with the next free numbers until the load has no more or `end`; returns the connection, and the
-    /// time of each message in microseconds.
+    /// Sends messages one after the other until the count of the load or the time `end` is reached; returns the
+    /// connection, and the time of each message in microseconds. Each has the next of `numbers`, which all connections
+    /// of the load share, and raises `sent` by 1 once it is accepted. Stops at the first error.
     async fn work(
         mut self,
         load: &Load,

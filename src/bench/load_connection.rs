@@ -118,7 +118,8 @@ impl LoadConnection {
         if reply.code / 100 == class { Ok(reply) } else { Err(Error::Refused(reply.to_string())) }
     }
 
-    /// Reads the next reply, of any class. It is an error if it does not come in time, or the connection is closed.
+    /// Reads the next reply, of any class. [`Error::Refused`] if it does not come within [`REPLY_TIMEOUT`], is no valid
+    /// reply, has a line longer than the buffer, or the server closes the connection.
     async fn reply(&mut self) -> Result<Reply, Error> {
         loop {
             while let Some(end) = memchr::memchr(b'\n', &self.input) {

@@ -74,8 +74,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Returns the figures of a load that took `seconds`; `cpu` is the CPU time of the server for all its messages, if
-    /// it is known.
+    /// Returns the figures of a load whose messages, `sent`, took `seconds` in all, until accepted or until arrived;
+    /// `cpu` is the CPU time of the server for all of these, `None` if it is not known.
     pub fn of(load: &Load, sent: &Sent, seconds: f64, cpu: Option<std::time::Duration>) -> Self {
         let messages = sent.messages();
         let each = |cpu: std::time::Duration| cpu.as_secs_f64() * 1e3 / messages.max(1) as f64;

@@ -28,7 +28,8 @@ impl Processes {
         Self(ids)
     }
 
-    /// Their usage; `None` without /proc, or if there is no such process.
+    /// The usage of all of these that still run and of their descendants, as sums; `None` without /proc, or if none of
+    /// these runs any more.
     pub fn usage(&self) -> Option<Usage> {
         let table: BTreeMap<u32, Row> = fs::read_dir("/proc").ok()?.filter_map(row).collect();
         let mut family: BTreeSet<u32> = self.0.iter().copied().filter(|id| table.contains_key(id)).collect();
@@ -46,7 +47,8 @@ impl Processes {
         (!family.is_empty()).then_some(Usage { cpu, resident: sum("VmRSS:"), peak: sum("VmHWM:") })
     }
 
-    /// CPU time since `before`; `None` if that was not known, or is not now.
+    /// The CPU time that the processes took since `before`, an earlier [`Self::usage`]; `None` if that was `None`, or
+    /// the usage now is.
     pub fn cpu_since(&self, before: Option<Usage>) -> Option<Duration> {
         Some(self.usage()?.cpu.saturating_sub(before?.cpu))
     }
@@ -57,7 +59,8 @@ struct Row {
     ticks: u64,
 }
 
-/// Returns the id of an entry of /proc, with its parent and CPU time; `None` if it is no process, or has ended.
+/// Returns the process id that an entry of /proc is named by, with the parent and CPU time of the process; `None` if
+/// the entry is no process, or the process has ended.
 fn row(entry: std::io::Result<fs::DirEntry>) -> Option<(u32, Row)> {
     let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
     Some((id, parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?))

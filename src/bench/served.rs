@@ -86,7 +86,7 @@ impl Served {
         self.ports.get(service).copied().ok_or_else(|| Error::Served(format!("it has no {service} port")))
     }
 
-    /// Its process.
+    /// The process of the server, for measuring its CPU time and memory and those of its descendants.
     pub fn processes(&self) -> Processes {
         Processes::new(vec![self.child.id()])
     }

@@ -23,7 +23,8 @@ const REST: u32 = 4;
 const INDEX_DELAY: Duration = Duration::from_millis(100);
 
 impl Catalogue {
-    /// Stores the summary and the words of all entries that have none yet; waits for another task that indexes.
+    /// Stores the summary and the words of all entries that have none yet; if another task is indexing, waits for that
+    /// first.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -33,8 +34,8 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Indexes new entries whenever the catalogue has changed, until the future is dropped. A failure is logged, and
-    /// retried after `RETRY_DELAY`.
+    /// Indexes new entries now and whenever the catalogue has changed, until the future is dropped. A failure is
+    /// logged, and retried after `RETRY_DELAY`.
     pub async fn keep_indexed(self) {
         let mut changes = self.changes();
         loop {
@@ -51,8 +52,8 @@ impl Catalogue {
         }
     }
 
-    /// Indexes all entries that are not yet, batch by batch, in commits shared with other jobs; after each batch it
-    /// sleeps `REST` times as long as that took.
+    /// Indexes all entries that are not indexed yet, batch by batch, in commits shared with other jobs; after each
+    /// batch it sleeps `REST` times as long as the batch took.
     async fn index_gently(&self) -> Result<(), Error> {
         loop {
             let began = Instant::now();
@@ -65,8 +66,9 @@ impl Catalogue {
         }
     }
 
-    /// Indexes the next entries, at most `BATCH`, and `BATCH_BYTES` of words if that is more than one: in the next
-    /// commit if `is_awaited`, else in one with other jobs. Returns `false` if there were none.
+    /// Indexes the next entries, at most `BATCH`, and of more than one at most `BATCH_BYTES` of words: in the next
+    /// commit if `is_awaited`, that is, if a caller waits for them, else in one with other jobs. Returns `false` if
+    /// there were none. The caller holds the lock `indexing`.
     async fn index_batch(&self, is_awaited: bool) -> Result<bool, Error> {
         let entries = self.store.read(|connection| sqlite::unindexed(connection, BATCH))?;
         if entries.is_empty() {
@@ -93,7 +95,7 @@ impl Catalogue {
     }
 
     /// Returns the summary and the words of an entry; empty ones if its message cannot be read, or makes the parser
-    /// fail, so that it counts as indexed.
+    /// fail, so that it counts as indexed, and is not tried again.
     fn summarise(&self, entry: &Entry) -> (Summary, Words) {
         let message: Result<Message, Error> = self.message(entry);
         let Ok(message) = message else { return Default::default() };

@@ -37,7 +37,7 @@ pub use sqlite::{
 };
 pub use summary::{Summary, SummaryAddress, addresses};
 
-/// Events that a slow reader may be behind; it is told that it missed some.
+/// Changes that a slow receiver may be behind; one that is further behind gets an error for those that it missed.
 const EVENT_BUFFER: usize = 1024;
 /// Messages of a thread.
 const MAX_THREAD: usize = 200;
@@ -130,14 +130,14 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Adds those of `other`.
+    /// Adds the changes of `other`.
     pub fn extend(&mut self, other: Self) {
         self.added.extend(other.added);
         self.changed.extend(other.changed);
         self.deleted.extend(other.deleted);
     }
 
-    /// Whether nothing changed.
+    /// Returns whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.changed.is_empty() && self.deleted.is_empty()
     }
@@ -153,13 +153,13 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The catalogue in a store that was opened with our [`SCHEMA`].
+    /// Opens the catalogue in a store that was opened with [`SCHEMA`] among its schemas.
     pub fn new(store: Store) -> Self {
         Self { store, changes: broadcast::Sender::new(EVENT_BUFFER), indexing: Arc::default() }
     }
 
-    /// Sends what a commit changed to all receivers of [`Catalogue::changes`]; called after the commit. Nothing is sent
-    /// if nothing changed.
+    /// Sends what a commit changed to all receivers of [`Catalogue::changes`]; to be called after the commit. Nothing
+    /// is sent if nothing changed.
     pub fn publish(&self, changes: Changes) {
         if !changes.is_empty() {
             // It fails only without readers.
@@ -167,15 +167,15 @@ impl Catalogue {
         }
     }
 
-    /// Returns a receiver of the changes that are published from now on. One that is more than 1024 commits behind
-    /// misses the oldest of them.
+    /// Returns a receiver of the changes that are published from now on. A receiver that is more than 1024 commits
+    /// behind misses the oldest of them.
     pub fn changes(&self) -> broadcast::Receiver<Arc<Changes>> {
         self.changes.subscribe()
     }
 
-    /// Returns the entries in the window that match, newest first, with the counts of all that match, those outside of
-    /// the window included. New entries are indexed first if the search has words, or asks for attachments or inline
-    /// parts.
+    /// Returns the entries in the window that match, newest first, with the counts of all entries that match, those
+    /// outside of the window included. New entries are indexed first if the search has words, or asks for attachments
+    /// or inline parts.
     ///
     /// # Errors
     /// The store cannot be read, or words cannot be indexed.
@@ -214,8 +214,8 @@ impl Catalogue {
         self.store.read(|connection| sqlite::numbers(connection, filter, window))
     }
 
-    /// How many entries match, and how many of them are unread. Nothing is indexed first: a search for words misses new
-    /// entries.
+    /// Returns how many entries match, and how many of these are unread. Nothing is indexed first: a search for words,
+    /// attachments or inline parts misses new entries.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -223,7 +223,7 @@ impl Catalogue {
         self.store.read(|connection| sqlite::count(connection, filter))
     }
 
-    /// The entry with this id.
+    /// Returns the entry with this id; `None` if there is none.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -231,7 +231,7 @@ impl Catalogue {
         self.store.read(|connection| sqlite::find(connection, id))
     }
 
-    /// The entry with this number.
+    /// Returns the entry with this number; `None` if there is none.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -240,7 +240,7 @@ impl Catalogue {
     }
 
     /// Returns the messages of the thread of an entry, itself among them, oldest first, at most 200; new entries are
-    /// indexed first. An entry that was deleted is left out.
+    /// indexed first. Entries that were deleted are left out.
     ///
     /// # Errors
     /// The store cannot be read, or words cannot be indexed.

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 /// Windows-1252 from 0x80 to 0x9F.
 const WINDOWS_1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
 
-/// Returns the message with a header that is UTF-8: each line up to the first empty line that is not is read as
-/// Windows-1252. Borrowed if the header is UTF-8 already; the body is never changed.
+/// Returns the message with a header that is UTF-8, for the parser: each line up to the first empty line that is not
+/// UTF-8 is read as Windows-1252. Borrowed if the header is UTF-8 already; the body is never changed.
 pub(super) fn with_readable_header(bytes: &[u8]) -> Cow<'_, [u8]> {
     let blank = memchr::memmem::find(bytes, b"\n\r\n").or_else(|| memchr::memmem::find(bytes, b"\n\n"));
     let (header, rest) = bytes.split_at(blank.unwrap_or(bytes.len()));
@@ -25,7 +25,7 @@ pub(super) fn with_readable_header(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(readable)
 }
 
-/// The character of a byte in Windows-1252.
+/// Returns the character that a byte stands for in Windows-1252.
 fn letter(byte: u8) -> char {
     match byte {
         0x80..=0x9f => WINDOWS_1252.chars().nth(usize::from(byte - 0x80)).unwrap_or(char::REPLACEMENT_CHARACTER),

@@ -22,8 +22,8 @@ pub enum Placement {
     Inline,
 }
 
-/// Returns all parts that are no multipart, in order, each with its number; an attached message is one part, and is not
-/// looked into.
+/// Returns all parts that are no multipart, in the order of the message, each with its number; an attached message is
+/// one part, and is not looked into.
 pub fn parts<'a>(message: &'a Message<'a>) -> Vec<Part<'a>> {
     let mut found = Vec::new();
     // Explicit, since a message may nest as deep as it likes; each part is met once.
@@ -49,12 +49,12 @@ pub fn parts<'a>(message: &'a Message<'a>) -> Vec<Part<'a>> {
 }
 
 impl Part<'_> {
-    /// The file name; the content id if it has none, and empty if it has neither.
+    /// Returns the file name; the content id if the part has none, and an empty name if it has neither.
     pub fn name(&self) -> &str {
         self.part.attachment_name().or_else(|| self.part.content_id()).unwrap_or_default()
     }
 
-    /// The media type, in lower case; `text/plain` if none is declared.
+    /// Returns the media type, in lower case; `text/plain` if none is declared.
     pub fn media_type(&self) -> String {
         let kind = self.part.content_type().map(|kind| match kind.subtype() {
             Some(subtype) => format!("{}/{subtype}", kind.ctype()),
@@ -63,7 +63,7 @@ impl Part<'_> {
         kind.map_or_else(|| "text/plain".to_owned(), |kind| kind.to_ascii_lowercase())
     }
 
-    /// Returns how it is listed as a file: `Inline` if its disposition is `inline`, or it has a content id and no
+    /// Returns how the part is listed as a file: `Inline` if its disposition is `inline`, or it has a content id and no
     /// disposition, else `Attached`. `None` if it is no file: it has neither a name nor a content id, or is text of the
     /// message without a name and not of disposition `attachment`.
     pub fn placement(&self) -> Option<Placement> {

@@ -51,13 +51,13 @@ pub(super) enum Key {
 const ADDRESSED: &[&str] = &["sender", "recipient", "cc", "bcc", "reply_to"];
 
 impl Search {
-    /// Parses the words of a search, all of which must match; those without a meaning are ignored, so that the search
-    /// may be empty. Dates without an offset are of this zone.
+    /// Parses the words of a search, all of which must match. An empty text or tag, and an invalid time or size, are
+    /// ignored, so that the search may be empty and match everything. Dates without an offset are of this zone.
     pub fn parse(text: &str, zone: &TimeZone) -> Self {
         Self { terms: words(text).filter_map(|word| term(&word, zone)).collect() }
     }
 
-    /// Returns a search for the messages with this tag.
+    /// Returns a search for the messages with this tag, in any case.
     pub fn tag(tag: &str) -> Self {
         Self { terms: vec![Term { is_negated: false, key: Key::Tag(tag.to_owned()) }] }
     }
@@ -69,19 +69,20 @@ impl Search {
         self
     }
 
-    /// Returns whether it has no condition, so that it matches everything.
+    /// Returns whether the search has no condition, so that it matches everything.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// Returns whether it needs what the indexer works out: it has a text, `has:attachment` or `has:inline`.
+    /// Returns whether the search needs what the indexer works out, so that new entries must be indexed first: it has a
+    /// text, `has:attachment` or `has:inline`.
     pub(super) fn has_summary_terms(&self) -> bool {
         self.terms.iter().any(|term| matches!(term.key, Key::Text(..) | Key::Attachments | Key::Inlines))
     }
 }
 
-/// Splits a text at white space, except in quotes, which stay; a quote that is not closed extends to the end. No word
-/// is empty.
+/// Splits a text into words at white space, except in quotes; the quotes stay in the words, and one that is not closed
+/// extends to the end. No word is empty.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
     for letter in text.chars() {
@@ -99,8 +100,8 @@ fn words(text: &str) -> impl Iterator<Item = String> {
     words.into_iter().filter(|word| !word.is_empty())
 }
 
-/// Returns the condition of a word, whose quotes are removed; `-` or `!` in front negates it, and an unknown prefix is
-/// searched as text. `None` for an empty text or tag, or an invalid time or size.
+/// Returns the condition of a word, whose quotes are removed; `-` or `!` in front negates it, and a word with an
+/// unknown prefix is searched as text, prefix included. `None` for an empty text or tag, or an invalid time or size.
 fn term(word: &str, zone: &TimeZone) -> Option<Term> {
     // Quotes keep a word together wherever they are, as in Mailpit: `"subject:two words"` is the same as `subject:"two words"`.
     let word = word.replace('"', "");
@@ -136,8 +137,8 @@ fn term(word: &str, zone: &TimeZone) -> Option<Term> {
     (!is_empty).then_some(Term { is_negated: is_negated != flips, key })
 }
 
-/// Returns the bytes of a size such as `10k`, `1.5MB` or `200`: `k` is 1024, `m` and `g` are powers of it; a fraction
-/// of a byte is cut off. `None` if it is no size.
+/// Parses a size such as `10k`, `1.5MB` or `200` to bytes: `k` is 1024, `m` and `g` are powers of it, in any case; a
+/// fraction of a byte is cut off. `None` if it is no size.
 fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let text = text.strip_suffix('b').unwrap_or(&text);
@@ -155,8 +156,8 @@ fn parse_size(text: &str) -> Option<u64> {
     Some((number * unit) as u64)
 }
 
-/// A time in RFC 3339 or RFC 5322, or a date of this zone, with or without a time; without one, it is midnight. `None`
-/// if it is none of these.
+/// Parses a time in RFC 3339 or RFC 5322, or a date of this zone, such as `2026-04-01` or, as in the US, `04/01/2026`,
+/// with or without a time behind it; without one, it is midnight. `None` if it is none of these.
 pub fn read_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(time) = text.parse::<Timestamp>() {
@@ -174,7 +175,7 @@ pub fn read_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     Some(moment.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
-/// Reads `2026-04-01`, `2026/04/01` or, as in the US, `04/01/2026`, with any of `-`, `/` and `.`; the year is first if
+/// Parses `2026-04-01`, `2026/04/01` or, as in the US, `04/01/2026`, with any of `-`, `/` and `.`; the year is first if
 /// the first number has four digits. `None` if it is no valid date.
 fn read_date(text: &str) -> Option<Date> {
     let mut parts = text.split(['-', '/', '.']);

@@ -74,8 +74,8 @@ impl Words {
 pub(super) const COLUMNS: [&str; 8] = ["sender", "recipient", "cc", "bcc", "reply_to", "subject", "message_id", "body"];
 
 impl Summary {
-    /// Returns the summary and the words of a message with this envelope (`MAIL FROM` and recipients); both are empty
-    /// if the parser cannot read it, or panics.
+    /// Returns the summary and the words of a message with this envelope (`MAIL FROM` and `RCPT TO`); both are empty if
+    /// the parser cannot read it, or panics.
     pub(super) fn of(message: &Message, from: &ReversePath, recipients: &[Address]) -> (Self, Words) {
         let bytes = message.to_bytes();
         // A defect of the parser must not keep other messages from being listed.
@@ -104,7 +104,7 @@ impl Summary {
         }
         let (text, targets) = text_of(&message);
         let from = all(HeaderName::From).into_iter().next();
-        let from = from.or_else(|| Some(SummaryAddress { name: raw(&message, "From")?, ..Default::default() }));
+        let from = from.or_else(|| Some(SummaryAddress { name: raw_value(&message, "From")?, ..Default::default() }));
         let summary = Self {
             message_id: message.message_id().unwrap_or_default().to_owned(),
             from,
@@ -124,11 +124,11 @@ impl Summary {
             truncated(&targets, MAX_INDEXED_BYTES)
         );
         let columns = [
-            join(summary.from.as_slice()),
-            join(&summary.to),
-            join(&summary.cc),
-            join(&summary.bcc),
-            join(&summary.reply_to),
+            address_words(summary.from.as_slice()),
+            address_words(&summary.to),
+            address_words(&summary.cc),
+            address_words(&summary.bcc),
+            address_words(&summary.reply_to),
             normalise(&summary.subject),
             normalise(&summary.message_id),
             normalise(&body),
@@ -137,19 +137,20 @@ impl Summary {
     }
 }
 
-/// Returns the addresses of all fields of a name, those of groups too, in order.
+/// Returns the addresses of all header fields of this name, those of groups too, in order.
 pub fn addresses(message: &mail_parser::Message<'_>, name: HeaderName<'static>) -> Vec<SummaryAddress> {
     let fields = message.header_values(name).filter_map(HeaderValue::as_address);
     fields.flat_map(|field| field.iter().map(address).collect::<Vec<_>>()).collect()
 }
 
-/// Converts an address of the parser; a missing display name or address is empty.
+/// Converts an address of the parser; a missing display name or address becomes empty.
 fn address(found: &Addr<'_>) -> SummaryAddress {
     let text = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
     SummaryAddress { name: text(&found.name), address: text(&found.address) }
 }
 
-/// Returns the recipients that none of these fields names, in any case, without a display name.
+/// Returns the recipients of the envelope that none of these fields names, compared in any case, without a display
+/// name.
 fn unnamed(recipients: &[Address], fields: [&Vec<SummaryAddress>; 3]) -> Vec<SummaryAddress> {
     let named: BTreeSet<String> =
         fields.into_iter().flatten().map(|found| found.address.to_ascii_lowercase()).collect();
@@ -157,15 +158,15 @@ fn unnamed(recipients: &[Address], fields: [&Vec<SummaryAddress>; 3]) -> Vec<Sum
     unnamed.map(|address| SummaryAddress { name: String::new(), address }).collect()
 }
 
-/// The value of a field as it is in the message, trimmed; `None` if it is empty or absent.
-fn raw(message: &mail_parser::Message<'_>, name: &'static str) -> Option<String> {
+/// Returns the value of a field of this name as it is in the message, trimmed; `None` if it is empty or absent.
+fn raw_value(message: &mail_parser::Message<'_>, name: &'static str) -> Option<String> {
     let text = message.header_raw(name)?.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Returns the text that a reader sees, and the quoted targets of the links in the HTML, with a space after each. If
-/// there is HTML, the text is that of the HTML, without tags; else it is the text parts, and there are no targets. Of
-/// an HTML part, only `MAX_HTML_BYTES` are used.
+/// there is HTML, the text is that of the HTML, without tags; else it is that of the text parts, and there are no
+/// targets. Of an HTML part, only `MAX_HTML_BYTES` are used.
 fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     let html = message.html_body.iter().filter_map(|id| match &message.part(*id)?.body {
         PartType::Html(html) => Some(truncated(html, MAX_HTML_BYTES)),
@@ -191,8 +192,8 @@ fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     (text, targets)
 }
 
-/// Returns HTML with a space before each tag, opening or closing, except those of `WITHIN_LINES`, so that what stands
-/// in two blocks is not one word.
+/// Returns HTML with a space before each tag, opening or closing, except those of `WITHIN_LINES`, so that the last word
+/// of a block and the first of the next one stay apart when the tags are removed.
 fn with_spaces(html: &str) -> String {
     let mut spaced = String::with_capacity(html.len() + html.len() / 16);
     for (at, piece) in html.split('<').enumerate() {
@@ -209,27 +210,27 @@ fn with_spaces(html: &str) -> String {
     spaced
 }
 
-/// Returns the first `MAX_SNIPPET_BYTES` of a text, with one space for each run of white space; `...` follows if there
-/// is more.
+/// Returns at most the first `MAX_SNIPPET_BYTES` of a text, with one space for each run of white space; `...` follows
+/// if there is more.
 fn snippet(text: &str) -> String {
     let collapsed = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut = truncated(&collapsed, MAX_SNIPPET_BYTES);
     if cut.len() < collapsed.len() { format!("{cut}...") } else { collapsed }
 }
 
-/// Returns the beginning of the text of at most so many bytes, cut at a character boundary.
+/// Returns the beginning of the text of at most this many bytes, cut at a character boundary.
 fn truncated(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// Display names and addresses as a column of words, normalised.
-fn join(addresses: &[SummaryAddress]) -> String {
+/// Returns display names and addresses as the text of one column of words, normalised.
+fn address_words(addresses: &[SummaryAddress]) -> String {
     let texts = addresses.iter().map(|found| format!("{} {}", found.name, found.address));
     normalise(&texts.collect::<Vec<_>>().join(" "))
 }
 
-/// Returns text as it is searched: in lower case, with one space for each run of white space, NUL and the characters
-/// `<>",;()`, and none at the ends.
+/// Returns text in the form that is stored and searched: in lower case, with one space for each run of white space, NUL
+/// and the characters `<>",;()`, and none at the ends.
 pub(super) fn normalise(text: &str) -> String {
     let is_space = |letter: char| letter.is_whitespace() || "<>\",;()\0".contains(letter);
     let words = text.split(is_space).filter(|word| !word.is_empty());

@@ -17,9 +17,9 @@ pub(super) struct ThreadKey {
     pub(super) is_weak: bool,
 }
 
-/// Returns the keys of a message, sorted, each once: its Message-ID, those in References and In-Reply-To (of more than
-/// `MAX_IDS` the first and the last ones), and, unless it is a reply that names some, its base subject, which is weak
-/// if it is no reply.
+/// Returns the keys by which a message belongs to threads, sorted, each once: its Message-ID, those in References and
+/// In-Reply-To (of more than `MAX_IDS` the first and the last ones), and, unless it is a reply that names some, its
+/// base subject, which is weak if it is no reply.
 pub(super) fn keys(message: &Message<'_>) -> Vec<ThreadKey> {
     let mut named: Vec<&str> = [message.references(), message.in_reply_to()].into_iter().flat_map(ids).collect();
     if MAX_IDS < named.len() {
@@ -36,12 +36,13 @@ pub(super) fn keys(message: &Message<'_>) -> Vec<ThreadKey> {
     keys
 }
 
-/// Returns the Message-IDs of a parsed field that are not empty; none if it is no list of texts.
+/// Iterates over the Message-IDs of a parsed field, without empty ones; none if it is no list of texts.
 fn ids<'a>(field: &'a HeaderValue<'_>) -> impl Iterator<Item = &'a str> {
     field.as_text_list().unwrap_or_default().iter().map(AsRef::as_ref).filter(|id: &&str| !id.is_empty())
 }
 
-/// Returns the key for a text: the hash of `kind:text`, where `kind` is `id` or `subject`.
+/// Returns the key for a text: the hash of `kind:text`, where `kind` is `id` or `subject`. `is_weak` is that of the
+/// key.
 fn key(kind: &str, text: &str, is_weak: bool) -> ThreadKey {
     let hash = blake3::hash(format!("{kind}:{text}").as_bytes());
     let hash = hash.as_bytes().first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));

@@ -105,8 +105,9 @@ impl Announcer {
         }
     }
 
-    /// Prints what is new about the messages of these events: for each at most its entry, and its state after the last
-    /// of them. Ignores retrievals, and messages whose state the event log does not give.
+    /// Prints what is new about the messages of these events: for each message at most a line for its entry, and one
+    /// for its state after the last of its events in the batch. Ignores retrievals, and messages whose state the event
+    /// log does not give.
     fn handle(&mut self, batch: &[Arc<Event>]) {
         let changes = || batch.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. }));
         let last: BTreeMap<_, _> = changes().map(|event| (event.journey, event.seq)).collect();
@@ -126,8 +127,9 @@ impl Announcer {
         }
     }
 
-    /// Prints the line of an entry if the event is an entry, is the first of its journey, and the message has no line
-    /// yet. Otherwise notes a message that entered before the start as known, without a line.
+    /// Prints the line of an entry if the event is an entry (`is_entry`), is the first of its journey, and the message
+    /// has no line yet. Otherwise, if its journey began before this announcer, notes the message as entered, so that
+    /// its waits and its end are printed.
     fn begin(&mut self, event: &Event, state: &JourneyState, is_entry: bool) {
         if is_entry && state.began == event.at && !self.messages.contains_key(&event.journey) {
             self.print(entry_line(event, state));
@@ -137,9 +139,9 @@ impl Announcer {
         }
     }
 
-    /// Prints the line of a message that has ended, or that waits for another reason than its last line said. Forgets a
-    /// message that has ended, but marks one from before the start as ended. Does nothing about a message that is
-    /// unknown or has ended.
+    /// Prints the line of a message that has ended with this event, or that waits, as this event says, for another
+    /// reason than its last line said. Forgets a message that has ended, but marks one that entered before this
+    /// announcer began as ended. Does nothing about a message that is unknown or marked as ended.
     fn update(&mut self, event: &Event, state: &JourneyState) {
         let Some(announced) = self.messages.get_mut(&event.journey).filter(|announced| **announced != Announced::Ended)
         else {
@@ -159,8 +161,8 @@ impl Announcer {
         }
     }
 
-    /// Sends a line to the thread that prints, after one with the number of lines left out before it, if any. Counts
-    /// the line as left out if the queue is full.
+    /// Sends a line to the thread that prints, without waiting, after one with the number of lines left out before it,
+    /// if any. If the queue is full, drops the line and counts it as left out.
     fn print(&mut self, line: String) {
         if self.left_out != 0 {
             let text = format!("{} lines were left out, because the output was not read", self.left_out);
@@ -172,14 +174,15 @@ impl Announcer {
     }
 }
 
-/// The indented start of a line: local time of day, the sign `mark` and the id of the journey.
+/// Returns the start of a line about a message, indented: the event's local time of day, the sign `mark` and the id of
+/// the journey.
 fn head(event: &Event, mark: &console::StyledObject<&'static str>) -> String {
     let time = event.at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string();
     format!("  {}  {mark} {}", style(time).dim(), style(event.journey).cyan())
 }
 
-/// The line of an entry: sender, recipients, then size, protocol and host, or why it entered otherwise. Empty if the
-/// event is no entry.
+/// Returns the line about a message that enters the world with this event: sender, recipients, then size, protocol and
+/// host, or that it is a report or was found in a queue. Empty if the event is no entry.
 fn entry_line(event: &Event, state: &JourneyState) -> String {
     let from = state.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let (to, what) = match &event.kind {
@@ -194,8 +197,9 @@ fn entry_line(event: &Event, state: &JourneyState) -> String {
     format!("{}  {}  {}", head(event, &style("+").bold()), printable(&addresses), style(what).dim())
 }
 
-/// The line of an end, with the outcome for all recipients if `is_end`; else of a wait, with the status of those that
-/// are still open. Its sign is that of the worst status of all; the time since the start of the journey is last.
+/// Returns the line about a message after an event: if `is_end`, of its end, with the outcome for all recipients; else
+/// of its wait, with the status of the recipients that are still open. The sign is that of the worst status of all
+/// recipients; the time since the start of the journey is last.
 fn status_line(event: &Event, state: &JourneyState, is_end: bool) -> String {
     let shown = state.recipients.iter().filter(|(_, status)| is_end || status.is_open());
     let all: Vec<_> = shown.map(|(recipient, status)| recipient_status(state, recipient, status)).collect();

@@ -36,7 +36,8 @@ pub(super) fn data_folder(world: &World) -> PathBuf {
     home.map_or_else(|| PathBuf::from("postroad-data"), |home| home.join("postroad")).join(&world.name)
 }
 
-/// Parses the URL of a collector of traces, which must be `http` and have no user.
+/// Parses the URL of a collector of traces, which must have the scheme `http`, a host and no user; the error says what
+/// such a URL looks like.
 pub(super) fn collector_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host() && url.username().is_empty());
     url.ok_or("a collector needs a URL such as http://127.0.0.1:4318")
@@ -86,7 +87,7 @@ enum SecurityChoice {
 
 impl ExternalPorts {
     /// Resolves the endpoint; returns a client context on real sockets and the server to connect to. The options decide
-    /// on trust and encryption. By default, a server on loopback addresses is trusted with any certificate and
+    /// on trust and encryption. Without them, a server with loopback addresses only is trusted with any certificate and
     /// encrypted as `here` says; any other needs a public certificate and an upgrade to TLS.
     pub(super) async fn find(&self, to: &Endpoint, here: Security) -> anyhow::Result<(ClientContext, Server)> {
         let interface = Net::sockets().interface(&[]);
@@ -123,6 +124,7 @@ pub(super) struct Endpoint {
 impl FromStr for Endpoint {
     type Err = &'static str;
 
+    /// Parses `HOST:PORT`; an IPv6 address needs its brackets. The error says what is expected.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = "expected HOST:PORT, such as 127.0.0.1:9999, localhost:9999 or [::1]:9999";
         let (host, port) = text.rsplit_once(':').ok_or(invalid)?;
@@ -147,8 +149,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// The exit code of a world whose disk failed: EX_IOERR of sysexits.h. A supervisor may start it again.
 const EXIT_IO_ERROR: u8 = 74;
 
-/// Waits for the signal, and returns exit code 0; or for the store to stop after a failure of the disk, which it prints
-/// to standard error, and returns [`EXIT_IO_ERROR`].
+/// Waits until `signal` fires, and returns the exit code 0; or until the store stops after a failure of the disk,
+/// prints that to standard error, and returns [`EXIT_IO_ERROR`].
 pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
     tokio::select! {
         biased;
@@ -182,7 +184,7 @@ pub(super) fn stop_at_signal() -> Stop {
     stop
 }
 
-/// Waits for Ctrl-C or SIGTERM.
+/// Waits for Ctrl-C or SIGTERM; an error if they cannot be listened for.
 #[cfg(unix)]
 async fn signal() -> std::io::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -193,7 +195,7 @@ async fn signal() -> std::io::Result<()> {
     }
 }
 
-/// Waits for Ctrl-C.
+/// Waits for Ctrl-C; an error if it cannot be listened for.
 #[cfg(not(unix))]
 async fn signal() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await

@@ -57,6 +57,7 @@ enum Selection {
 impl FromStr for Selection {
     type Err = &'static str;
 
+    /// Parses `all` or the number of a fault; the error says what is expected.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "all" => Ok(Self::All),
@@ -96,8 +97,9 @@ impl FaultCommand {
     }
 }
 
-/// The fault as JSON, with the keys of scenario files: `between=a,b` as a list, `after`, `bandwidth` and `share` as
-/// numbers if they are valid ones, all else as strings. A setting without `=` is an error.
+/// Returns the fault of this kind and these settings, `KEY=VALUE`, as JSON for the control interface, with the keys of
+/// scenario files: `between=a,b` as a list, `after`, `bandwidth` and `share` as numbers if they are valid ones, all
+/// else as strings. A setting without `=` is an error.
 fn fault(kind: &str, settings: &[String]) -> anyhow::Result<Value> {
     let mut table = Map::from_iter([("kind".to_owned(), Value::from(kind))]);
     for setting in settings {

@@ -25,15 +25,15 @@ pub(super) struct FindWorld {
 }
 
 impl FindWorld {
-    /// Where a service of the world listens: at the address that the user gave for it, if any; else as in the ports
-    /// file; else at 127.0.0.1 and the port of the built-in world plus the offset.
+    /// Returns where a service of the world listens: `given`, the address that the user gave for the service, if any;
+    /// else the address in the ports file; else 127.0.0.1 with the port of the built-in world plus the offset.
     ///
     /// # Errors
     /// The ports file cannot be read, or the world does not have the service.
     pub(super) fn at(&self, given: Option<&Endpoint>, service: Service) -> anyhow::Result<Endpoint> {
         match (given, &self.ports_file) {
             (Some(given), _) => Ok(given.clone()),
-            (None, Some(file)) => listed(file, service),
+            (None, Some(file)) => listed_address(file, service),
             (None, None) => {
                 let port = World::journey().ports.get(&service).copied().unwrap_or_default();
                 let moved = port.checked_add(self.port_offset);
@@ -50,9 +50,10 @@ impl FindWorld {
     }
 }
 
-/// The address of a service in a ports file; that of loopback if the world listens at all addresses. An error if the
-/// file is missing or unreadable, or has no valid address of the service.
-fn listed(file: &Path, service: Service) -> anyhow::Result<Endpoint> {
+/// Returns the address of a service in a ports file, with the loopback address in the place of an unspecified one, at
+/// which a world listens at all addresses. An error if the file is missing or unreadable, or has no valid address of
+/// the service.
+fn listed_address(file: &Path, service: Service) -> anyhow::Result<Endpoint> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -101,8 +102,8 @@ impl ControlArgs {
     }
 }
 
-/// Adds the question whether `postroad serve` runs to an error which is that a loopback address refused the connection.
-/// Returns any other error unchanged.
+/// Returns an error with the question whether `postroad serve` runs added to its text, if it is that a loopback address
+/// refused the connection; any other error unchanged.
 pub(super) fn ask_if_running(error: anyhow::Error) -> anyhow::Error {
     if nothing_listens(&error) { anyhow!("{error:#}; is `postroad serve` running?") } else { error }
 }

@@ -85,8 +85,8 @@ impl Get {
         }
     }
 
-    /// The file for the body: that of `-o`, which may exist, or one with the name in the URL, which is an error if it
-    /// exists; `None` without either.
+    /// Returns the path of the file for the body: that of `-o`, which may exist; without `-o`, the name at the end of
+    /// the URL, which is an error if that file exists; `None` without either.
     fn file(&self) -> anyhow::Result<Option<PathBuf>> {
         match (&self.output, &self.url.file_name) {
             (Some(file), _) => Ok(Some(file.clone())),

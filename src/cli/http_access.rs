@@ -26,14 +26,14 @@ pub(super) struct HttpCredentials {
 }
 
 impl HttpCredentials {
-    /// The credentials of all options and their files, tokens before users. A value that is invalid, or a file that
-    /// cannot be read or has none, is an error.
+    /// Returns the credentials of all four options, tokens before users and a value before the lines of a file; empty
+    /// if none was given. A value that is invalid, or a file that cannot be read or has no lines, is an error.
     fn all(&self) -> anyhow::Result<Vec<Credentials>> {
         let mut all = Vec::new();
-        for token in listed(self.http_token.as_ref(), self.http_token_file.as_deref())? {
+        for token in values(self.http_token.as_ref(), self.http_token_file.as_deref())? {
             all.push(Credentials::token(&token).map_err(anyhow::Error::msg).context("the HTTP token is invalid")?);
         }
-        for user in listed(self.http_user.as_ref(), self.http_user_file.as_deref())? {
+        for user in values(self.http_user.as_ref(), self.http_user_file.as_deref())? {
             all.push(Credentials::user(&user).map_err(anyhow::Error::msg).context("the HTTP user is invalid")?);
         }
         Ok(all)
@@ -48,8 +48,9 @@ impl HttpCredentials {
     }
 }
 
-/// The value, then the lines of the file, trimmed and without empty ones. A file with empty lines only is an error.
-fn listed(value: Option<&String>, file: Option<&Path>) -> anyhow::Result<Vec<String>> {
+/// Returns the value of an option, if any, then the lines of the file of another one, if any, trimmed and without empty
+/// ones. A file that cannot be read, or has empty lines only, is an error.
+fn values(value: Option<&String>, file: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let mut all: Vec<_> = value.cloned().into_iter().collect();
     if let Some(file) = file {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -101,10 +101,10 @@ impl JourneyCommand {
     /// The world is unreachable, or has no such message.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.at.client()?;
-        let mut ids = self.selected(&client).await?;
+        let mut ids = self.selected_ids(&client).await?;
         while ids.is_empty() && self.follow {
             sleep(FOLLOW_INTERVAL).await;
-            ids = self.selected(&client).await?;
+            ids = self.selected_ids(&client).await?;
         }
         if ids.is_empty() {
             bail!("no such message has entered the world yet; --follow waits for one");
@@ -120,12 +120,12 @@ impl JourneyCommand {
     }
 
     /// The ids of the journeys that the options select, newest first, up to `--last`; none if there is none yet.
-    async fn selected(&self, client: &Client) -> anyhow::Result<Vec<JourneyId>> {
+    async fn selected_ids(&self, client: &Client) -> anyhow::Result<Vec<JourneyId>> {
         if let Some(id) = self.id {
             return Ok(vec![id]);
         }
         if let Some(words) = &self.subject {
-            return self.with_subject(client, words).await;
+            return self.ids_with_subject(client, words).await;
         }
         let mut query = url::form_urlencoded::Serializer::new("?".to_owned());
         query.append_pair("limit", &self.last.to_string());
@@ -137,7 +137,7 @@ impl JourneyCommand {
 
     /// Searches the world, page by page, for the journeys that have these words in their subject and the sender and
     /// recipient that are asked for. Returns the ids of up to `--last` of them, newest first.
-    async fn with_subject(&self, client: &Client, words: &str) -> anyhow::Result<Vec<JourneyId>> {
+    async fn ids_with_subject(&self, client: &Client, words: &str) -> anyhow::Result<Vec<JourneyId>> {
         let (words, mut cursor, mut ids) = (format!("subject:\"{}\"", words.replace('"', " ")), None, Vec::new());
         loop {
             let mut query = url::form_urlencoded::Serializer::new("?".to_owned());
@@ -159,8 +159,9 @@ impl JourneyCommand {
         }
     }
 
-    /// Whether a message has the sender `--from` and the recipient `--to`, in any case of letters and with any
-    /// `+detail`. One that is not given matches any; without both, nothing is requested.
+    /// Whether the message of a journey has the sender `--from` and, among its recipients, `--to`; compares them in any
+    /// case of letters and with any `+detail`. An option that is not given matches any; without both, returns `true`
+    /// and requests nothing.
     async fn is_between(&self, client: &Client, id: JourneyId) -> anyhow::Result<bool> {
         if self.to.is_none() && self.from.is_none() {
             return Ok(true);
@@ -187,7 +188,7 @@ impl JourneyCommand {
             let new: Vec<_> = journey.events.iter().filter(|event| shown.insert(event.seq)).cloned().collect();
             if !self.json {
                 columns.widen(&new);
-                print!("{}", self.lines(client, &journey, &new, columns).await?);
+                print!("{}", self.event_lines(client, &journey, &new, columns).await?);
             } else if self.follow {
                 let events = answer["events"].as_array().into_iter().flatten();
                 let is_new = |event: &&Value| new.iter().any(|new| event["seq"] == new.seq);
@@ -197,7 +198,7 @@ impl JourneyCommand {
             }
             if journey.is_settled() || !self.follow {
                 if !self.json {
-                    print!("{}", self.end(client, &journey).await?);
+                    print!("{}", self.end_lines(client, &journey).await?);
                 }
                 return Ok(());
             }
@@ -207,7 +208,7 @@ impl JourneyCommand {
 
     /// The lines of events, with their dialogue (`--dialogue`) and the fields that their host added (`--diff`) below
     /// each.
-    async fn lines(
+    async fn event_lines(
         &self,
         client: &Client,
         journey: &Journey,
@@ -234,7 +235,7 @@ impl JourneyCommand {
 
     /// The last lines of a journey: with `--diff`, whether the content was changed; then what became of the message for
     /// each recipient.
-    async fn end(&self, client: &Client, journey: &Journey) -> anyhow::Result<String> {
+    async fn end_lines(&self, client: &Client, journey: &Journey) -> anyhow::Result<String> {
         let mut out = String::new();
         if self.diff
             && let Some(is_same) = TraceDiff::read(client, journey).await?.keeps_content
@@ -260,15 +261,16 @@ fn title(journey: &Journey, subject: Option<&str>) -> String {
     format!("{}  {id}  {from} {} {to}\n", style(subject).bold(), style("->").dim())
 }
 
-/// The decoded subject of a message; `None` if it has none, or the world does not give it. This does not mark it as
-/// read.
+/// Requests the header of a message and returns the decoded subject; `None` if there is no subject, or the request
+/// fails. The message is not marked as read.
 async fn subject(client: &Client, id: JourneyId) -> Option<String> {
     let headers: Value = client.get(&format!("/api/v1/message/{id}/headers")).await.ok()?;
     let field = format!("Subject: {}\r\n\r\n", headers["Subject"][0].as_str()?);
     Some(MessageParser::new().parse_headers(field.as_bytes())?.subject()?.to_owned())
 }
 
-/// How good it is what became of a message for a recipient: 0 lost, 1 not decided yet, 2 as it should be.
+/// How good the status of a recipient is: 0 if the message failed, was deleted or is gone, 1 if its delivery is still
+/// open, 2 for all others, such as delivered or relayed.
 pub(super) fn rank(status: &RecipientStatus) -> u8 {
     match status {
         RecipientStatus::Failed { .. } | RecipientStatus::Deleted { .. } | RecipientStatus::Gone { .. } => 0,
@@ -277,7 +279,7 @@ pub(super) fn rank(status: &RecipientStatus) -> u8 {
     }
 }
 
-/// The coloured sign for [`rank`]: a cross, dots or a check mark.
+/// Returns the coloured sign for the [`rank`] of a status: a cross for 0, dots for 1, a check mark for 2.
 pub(super) fn mark(status: &RecipientStatus) -> console::StyledObject<&'static str> {
     match rank(status) {
         0 => style("✗").red(),

@@ -20,7 +20,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// As wide as these events need.
+    /// Returns columns as wide as the lines of these events need.
     pub(super) fn of(events: &[Arc<Event>]) -> Self {
         let mut columns = Self::default();
         columns.widen(events);
@@ -94,7 +94,8 @@ struct Row {
 }
 
 impl Row {
-    /// The cells of an event of a journey that began then. Control characters in the description are escaped.
+    /// Returns the cells of an event of a journey that began at `began`, from which its time counts. Control characters
+    /// in the description are escaped.
     fn of(began: Timestamp, event: &Event) -> Self {
         let since = Duration::try_from(event.at.duration_since(began)).unwrap_or_default();
         let (protocol, duration, what) = cells(&event.kind);
@@ -103,8 +104,8 @@ impl Row {
     }
 }
 
-/// The cells of a step that depend on its kind: protocol (with `+TLS` if encrypted), duration and description, not
-/// escaped. The first two are empty if the step has none.
+/// Returns the three cells of an event that depend on its kind: protocol (with `+TLS` if encrypted), duration and
+/// description, not escaped. The first two are empty if the event has none.
 fn cells(step: &EventKind) -> (String, String, String) {
     let ms = |ms: &f64| human(Duration::from_secs_f64(ms.max(0.0) / 1e3));
     match step {

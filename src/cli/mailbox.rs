@@ -103,6 +103,7 @@ impl FormName {
         }
     }
 
+    /// Returns the form of an export that has this name.
     fn form(self) -> Form {
         match self {
             Self::Mbox => Form::Mbox,

@@ -140,8 +140,8 @@ fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes")
 }
 
-/// An address as in `[::]:1025`, `0.0.0.0:1025`, `localhost:1025` or `:1025`. The unspecified IPv6 address stands for
-/// all, which is 0.0.0.0 here: a container may have no IPv6.
+/// Parses the address of a listener as in `[::]:1025`, `0.0.0.0:1025`, `localhost:1025` (127.0.0.1) or `:1025`
+/// (0.0.0.0). The unspecified IPv6 address becomes 0.0.0.0, too: a container may have no IPv6.
 fn endpoint(text: &str) -> anyhow::Result<SocketAddr> {
     let text = text.trim();
     let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replace("localhost", "127.0.0.1") };
@@ -221,8 +221,9 @@ impl StandIn {
         Ok(())
     }
 
-    /// Notes the value of a variable if its effect is `Same`. If it is `Absent`, notes `name`, as the user wrote it, as
-    /// not supported, unless the value asks for what is so anyway: off, metrics at their place, or the root `/`.
+    /// Takes an option. If its effect is `Same`, notes the value of its variable; if it is `Given`, does nothing. If it
+    /// is `Absent`, notes `name`, the flag or variable as the user wrote it, as not supported, unless the value asks
+    /// for what is so anyway: off, metrics at their place, or the root `/`.
     fn add(&mut self, effect: Effect, variable: &str, name: &str, value: String) {
         match effect {
             Same => self.values.push((variable.to_owned(), value)),
@@ -331,7 +332,7 @@ impl StandIn {
     /// the database of Mailpit, in a folder of that name with `.postroad`; without one, in a temporary folder. If the
     /// certificate for STARTTLS may not be read, says so and does without.
     async fn serve(mut self) -> anyhow::Result<ExitCode> {
-        if let (Encryption::Offered, Some(why)) = (self.encryption()?, self.secret_file()) {
+        if let (Encryption::Offered, Some(why)) = (self.encryption()?, self.why_unreadable()) {
             eprintln!("mailpit: {why}; STARTTLS is not offered");
             self.values.retain(|(name, _)| name != CERTIFICATE);
         }
@@ -364,8 +365,8 @@ impl StandIn {
         }
     }
 
-    /// Asks a running one, at the HTTP address of the options, whether it is ready: once, or with `wait` until it is,
-    /// but not longer than `timeout`. An error if it is not.
+    /// Requests `/readyz` of a running server at the HTTP address of the options: once, or with `wait` until it is
+    /// ready, but not longer than `timeout`. Returns the exit code 0 if it is ready, else the last error.
     async fn readyz(&self, wait: bool, timeout: Duration) -> anyhow::Result<ExitCode> {
         let ip = if self.http.ip().is_unspecified() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { self.http.ip() };
         let client = Client::new(Net::sockets().interface(&[]), &ip.to_string(), self.http.port(), None);
@@ -388,7 +389,7 @@ pub(super) fn sendmail_defaults() -> Vec<OsString> {
     given.flatten().collect()
 }
 
-/// The text as a string in TOML, with its quotation marks.
+/// Returns the text as a string in TOML, with quotation marks around it.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

@@ -25,8 +25,8 @@ static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 /// Whether the command ends by itself.
 static ENDS_IN_ORDER: AtomicBool = AtomicBool::new(false);
 
-/// Fires when the reader of the output is gone, or it cannot be written. A command that calls this ends by itself then,
-/// in order; other commands are dropped where they wait.
+/// Returns a stop that fires when the reader of the output is gone, or the output cannot be written. From this call on,
+/// the command must end by itself then, since [`until_lost`] does not drop it any more, as it does other commands.
 pub(super) fn stop_when_lost() -> Stop {
     complete_work();
     LOST.clone()
@@ -37,7 +37,7 @@ pub(super) fn complete_work() {
     ENDS_IN_ORDER.store(true, Ordering::Relaxed);
 }
 
-/// Whether the reader of the output is gone, or it cannot be written.
+/// Whether the output is lost: its reader is gone, or it could not be written.
 pub(super) fn is_lost() -> bool {
     LOST.is_cancelled()
 }
@@ -70,7 +70,7 @@ pub(super) fn print(text: impl AsRef<str>) {
 }
 
 /// Prints bytes of our own to standard output as they are, and flushes them. A failure marks the output as lost, after
-/// which nothing is printed.
+/// which nothing is printed; one other than a closed pipe is printed to standard error, and makes the exit code 1.
 pub(super) fn raw(bytes: &[u8]) {
     if is_lost() {
         return;
@@ -102,17 +102,21 @@ pub(super) fn report_error(error: &anyhow::Error) {
 pub(super) struct Terminal;
 
 impl Write for Terminal {
+    /// Writes all bytes to standard error as text, with control characters escaped, but for colours if they are enabled
+    /// there. Never fails; marks the output as lost if the reader of standard error is gone.
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         stop_on_broken_pipe(stderr().lock().write_all(masked(&text, console::colors_enabled_stderr()).as_bytes()));
         Ok(bytes.len())
     }
 
+    /// Formats the text and writes it at once.
     fn write_fmt(&mut self, text: Arguments<'_>) -> std::io::Result<()> {
         // As one write, so that lines of several threads do not mix.
         self.write_all(text.to_string().as_bytes())
     }
 
+    /// Flushes standard error. Never fails; marks the output as lost if the reader of standard error is gone.
     fn flush(&mut self) -> std::io::Result<()> {
         stop_on_broken_pipe(stderr().lock().flush());
         Ok(())
@@ -126,13 +130,14 @@ fn stop_on_broken_pipe(written: Result<(), Error>) {
     }
 }
 
-/// The text with control characters written as `\u001b`, also those for colours; line ends and tabs stay.
+/// Returns the text, for a terminal, with control characters written as `\u001b`, also those for colours; line ends and
+/// tabs stay.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     masked(text, false)
 }
 
-/// The text with control characters, and marks that turn its direction, written as `\u001b`. Line ends and tabs stay, and so
-/// do our colours if `keeps_colours`.
+/// Returns the text with control characters, and marks that turn its direction, written as `\u001b`. Line ends and tabs
+/// stay, and so do colours and styles as we write them if `keeps_colours`.
 fn masked(text: &str, keeps_colours: bool) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return Cow::Borrowed(text);
@@ -159,8 +164,8 @@ fn masked(text: &str, keeps_colours: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// C0, DEL and C1, and the marks that turn the direction of text (Unicode UAX 9, explicit formatting), by which a line can
-/// show what it is not.
+/// Whether a character could control the terminal or disguise a line: C0 and C1 without line end and tab, DEL, line and
+/// paragraph separators, and the marks that turn the direction of text (Unicode UAX 9, explicit formatting).
 fn is_control(char: char) -> bool {
     let turns = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
     (char.is_control() && !matches!(char, '\n' | '\t')) || turns

@@ -126,7 +126,7 @@ impl Queue {
     }
 }
 
-/// An id in the encoding of HTML forms, for use in a URL.
+/// Returns an id, as the user wrote it, in the encoding of HTML forms, for use in the path of a URL.
 fn encoded(id: &str) -> String {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
 }
@@ -196,7 +196,7 @@ fn reasons(message: &QueueEntry, now: Timestamp) -> Vec<String> {
     active.chain(message.reason.iter().map(|reason| format!("{before}{reason}"))).collect()
 }
 
-/// The time from one to the other; zero if `to` is before `from`.
+/// Returns the time from `from` to `to`; zero if `to` is before `from`.
 fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
@@ -211,7 +211,7 @@ fn rounded(time: Duration) -> String {
     }
 }
 
-/// `SENDER -> FIRST RECIPIENT and N more`, with control characters escaped.
+/// Returns the addresses of a message, as in `SENDER -> FIRST RECIPIENT and N more`, with control characters escaped.
 fn addresses(message: &QueueEntry) -> String {
     let from = message.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let more = match message.recipients.len() {

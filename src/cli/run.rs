@@ -214,7 +214,7 @@ impl Bar {
         Self { bar, total }
     }
 
-    /// Sets the bar to a phase and the number of messages that have passed it.
+    /// Sets the bar to the phase of `progress` and the number of messages that have passed that phase.
     fn show(&self, progress: Progress) {
         let (what, count) = match progress {
             Progress::Submitted(count) => ("submitting", count),
@@ -226,6 +226,7 @@ impl Bar {
         self.bar.set_position(count.min(self.total) as u64);
     }
 
+    /// Removes the bar from the terminal.
     fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -140,9 +140,9 @@ impl Sendmail {
         Ok(code.into())
     }
 
-    /// Reads the message from standard input and submits it to all valid recipients; returns the exit code. Recipients
-    /// that are no addresses are reported to standard error, and make the code 65 at least. Without any valid
-    /// recipient, or with `-XV`, nothing is sent.
+    /// Reads the message from standard input and submits it to all valid recipients, those of the arguments and with
+    /// `-t` of the header; returns the exit code. Recipients that are no addresses are reported to standard error, and
+    /// make the code 65 at least. Without any valid recipient, or with `-XV`, nothing is sent, which is an error.
     async fn send(&self) -> Result<u8, Unsent> {
         // Postfix's -XV makes an envelope sender for each recipient (VERP).
         if self.ignored.log.iter().any(|value| value.starts_with('V')) {
@@ -270,13 +270,13 @@ impl Sendmail {
 
     /// The value of `-N`; `None` if it was not given, or is invalid, which is reported and ignored, as by Postfix.
     fn notify(&self) -> Option<Notify> {
-        usable('N', self.notify.as_deref(), Notify::from_words)
+        parse_option('N', self.notify.as_deref(), Notify::from_words)
     }
 
     /// The value of `-R`, in any case of letters; `None` if it was not given, or is invalid, which is reported and
     /// ignored.
     fn ret(&self) -> Option<Return> {
-        usable('R', self.ret.as_deref(), |word| match word.to_ascii_lowercase().as_str() {
+        parse_option('R', self.ret.as_deref(), |word| match word.to_ascii_lowercase().as_str() {
             "full" => Some(Return::Full),
             "hdrs" => Some(Return::Headers),
             _ => None,
@@ -289,11 +289,12 @@ impl Sendmail {
         let is_valid = |text: &str| {
             (1..=MAX_ENVID_BYTES).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
         };
-        usable('V', self.envid.as_deref(), |text| is_valid(text).then(|| text.to_owned()))
+        parse_option('V', self.envid.as_deref(), |text| is_valid(text).then(|| text.to_owned()))
     }
 
-    /// Reads the message from standard input, up to a line with only a dot unless `-i` was given. Line ends stay as
-    /// they are. A message that cannot be read, or is larger than [`MAX_MESSAGE_BYTES`], is an error.
+    /// Reads the message from standard input to its end, and drops what comes from a line with only a dot on, unless
+    /// `-i` or `-oi` was given. Line ends stay as they are. Input that cannot be read, or is larger than
+    /// [`MAX_MESSAGE_BYTES`], is an error.
     fn message(&self) -> Result<Vec<u8>, Unsent> {
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().take(MAX_MESSAGE_BYTES + 1).read_to_end(&mut bytes);
@@ -337,9 +338,9 @@ impl Sendmail {
     }
 }
 
-/// The value of an option as `read` parses it; `None` if there is none, or if it is invalid, which is reported to
-/// standard error.
-fn usable<'a, T>(option: char, value: Option<&'a str>, read: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
+/// Returns the value of the option -`option` as `read` parses it; `None` if `value` is `None`, or if `read` returns
+/// `None`, which is reported to standard error as an invalid value that is ignored.
+fn parse_option<'a, T>(option: char, value: Option<&'a str>, read: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
     let read = read(value?);
     if read.is_none() {
         eprintln!("postroad sendmail: the invalid value of -{option} is ignored");

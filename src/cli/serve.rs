@@ -160,7 +160,7 @@ impl Serve {
         if let Some(stand_in) = stand_in {
             stand_in.set_tls(&running).await?;
         }
-        demos(&mut running).await?;
+        start_demos(&mut running).await?;
         let mut imported = Imported::default();
         for from in &self.import {
             imported += host::import(&running, from, &folder.join("imported")).await?;
@@ -248,9 +248,9 @@ fn messages(count: usize) -> String {
     format!("{count} {}", if count == 1 { "message" } else { "messages" })
 }
 
-/// Starts the greeter over TCP and the echo over UDP on the same port number; does nothing if the world does not have
-/// that port.
-async fn demos(running: &mut RunningWorld) -> anyhow::Result<()> {
+/// Starts the two demonstration services, the greeter over TCP and the echo over UDP, on the same public port number;
+/// does nothing if the world does not have that port.
+async fn start_demos(running: &mut RunningWorld) -> anyhow::Result<()> {
     let Some((listener, socket)) = running.bind_public_tcp_udp(Service::Greeter).await? else { return Ok(()) };
     let greeter = greeter::Greeter { delay: GREETER_DELAY, report: Arc::new(|_| {}) };
     running.serve(listener, None, greeter);

@@ -72,12 +72,13 @@ impl Simulate {
         self.scenario.as_os_str() == "storm"
     }
 
-    /// Runs the seed or the seeds, writes the report files and prints the report, as JSON with `--json`. If the run
-    /// failed, or the worst of several, prints how to reproduce it and returns exit code 1.
+    /// Runs the scenario with the seed, or with all of `--seeds`; writes the report, that of the worst run, to the
+    /// files `reports`, and prints it, as JSON with `--json`. If that run failed, prints to standard error how to
+    /// reproduce it, and returns the exit code 1.
     fn run_and_report(self, scenario: Option<&Scenario>, reports: &[ReportFile]) -> anyhow::Result<ExitCode> {
         let report = match &self.seeds {
-            Some(seeds) => self.many(scenario, seeds.clone())?,
-            None => self.one(scenario)?,
+            Some(seeds) => self.run_many(scenario, seeds.clone())?,
+            None => self.run_one(scenario)?,
         };
         for (file, text) in reports {
             if let Some(file) = file {
@@ -98,14 +99,14 @@ impl Simulate {
 
     /// Runs `--seed` with a progress line, and writes its events to the file of `--trace`, if any; without a scenario,
     /// runs the storm of the seed. Returns the report.
-    fn one(&self, scenario: Option<&Scenario>) -> anyhow::Result<Report> {
+    fn run_one(&self, scenario: Option<&Scenario>) -> anyhow::Result<Report> {
         let open = |path: &PathBuf| {
             File::create(path)
                 .map(|file| Trace::to(BufWriter::new(file)))
                 .with_context(|| format!("cannot write {}", path.display()))
         };
         let trace = self.trace.as_ref().map(open).transpose()?;
-        let (bar, began) = (bar("{wide_msg}", 0), Instant::now());
+        let (bar, began) = (progress_bar("{wide_msg}", 0), Instant::now());
         let report = play(scenario, self.seed, trace, |progress| bar.set_message(line(progress, began)))?;
         bar.finish_and_clear();
         Ok(report)
@@ -114,10 +115,10 @@ impl Simulate {
     /// Runs the scenario, or the storms, with many seeds on all cores, and prints how many failed to standard error.
     /// Returns the worst report: one that failed, with the most violations, else the slowest. A run that ended with an
     /// error is worse than any report, and is the error.
-    fn many(&self, scenario: Option<&Scenario>, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
+    fn run_many(&self, scenario: Option<&Scenario>, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
         let (first, last) = seeds.into_inner();
         let count = last.checked_sub(first).map_or(0, |more| more.saturating_add(1));
-        let bar = bar("{wide_bar:.cyan} {pos}/{len} seeds {elapsed}", count);
+        let bar = progress_bar("{wide_bar:.cyan} {pos}/{len} seeds {elapsed}", count);
         let (begun, failed) = (AtomicU64::new(0), AtomicU64::new(0));
         let worst: Mutex<Option<anyhow::Result<Report>>> = Mutex::new(None);
         let work = || {
@@ -145,7 +146,8 @@ impl Simulate {
     }
 }
 
-/// Runs a scenario; without one, the storm of the seed.
+/// Plays a scenario with this seed in virtual time and returns its report; without a scenario, plays the storm that the
+/// seed makes. Events are written to `trace`, if any, and `progress` is called as it goes on.
 fn play(
     scenario: Option<&Scenario>,
     seed: u64,
@@ -179,8 +181,8 @@ fn severity(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
     }
 }
 
-/// A progress bar on standard error with this template and length, shown on a terminal only.
-fn bar(template: &str, len: u64) -> ProgressBar {
+/// Returns a new progress bar on standard error with this template and length, shown on a terminal only.
+fn progress_bar(template: &str, len: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr());
     bar.set_style(style);

@@ -9,8 +9,8 @@ use crate::journey::EventKind;
 use crate::mail::Transcript;
 use crate::roundtrip::{Comparison, MessageReport, Report, Transcripts};
 
-/// Formats a report: a table for each message if they are at most `max_tables` or `transcript` is set, else a summary;
-/// then the result.
+/// Formats the report of a round trip for the terminal: a table for each message if there are at most `max_tables` or
+/// `transcript` is set, else a summary; then how many arrived intact. With `transcript`, also what was said.
 pub(super) fn report(report: &Report, max_tables: usize, transcript: bool) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -69,7 +69,8 @@ fn write_client(out: &mut String, who: &str, said: &Transcript, is_wanted: bool)
     write_transcript(out, said)
 }
 
-/// Appends a line for each message that did not arrive intact, then the median and longest time of all.
+/// Appends a line for each message that did not arrive intact, then the median and longest time from submission to
+/// mailbox, and the number of messages whose line ends were normalized, if there are some.
 fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Result {
     for message in messages.iter().filter(|message| !message.is_intact()) {
         let what = match (&message.refused, &message.history) {
@@ -92,7 +93,7 @@ fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Resu
     Ok(())
 }
 
-/// The word for how a message arrived: `intact`, `changed`, `doubled` or `missing`.
+/// Returns the word for how a message arrived: `intact`, `changed`, `doubled` or `missing`.
 fn word(arrival: Comparison) -> &'static str {
     match arrival {
         Comparison::Intact => "intact",

@@ -47,9 +47,10 @@ impl TraceDiff {
         Ok(diff)
     }
 
-    /// The header lines that the host of this event added; none unless the event says that it accepted the message.
+    /// The header lines that the host of this event added to the message; none unless this is the event by which the
+    /// host accepted the message, and none if no copy with these lines was found.
     pub(super) fn added_by(&self, event: &Event) -> &[String] {
-        let lines = event.id.filter(|_| enters(&event.kind)).and_then(|id| self.added.get(&id));
+        let lines = event.id.filter(|_| is_acceptance(&event.kind)).and_then(|id| self.added.get(&id));
         lines.map_or(&[], Vec::as_slice)
     }
 
@@ -57,7 +58,7 @@ impl TraceDiff {
     /// queue id in it, and the fields above that, up to the `Received` of the next host.
     fn add(&mut self, journey: &Journey, header: &str) {
         let ids: Vec<_> =
-            journey.events.iter().filter(|event| enters(&event.kind)).filter_map(|event| event.id).collect();
+            journey.events.iter().filter(|event| is_acceptance(&event.kind)).filter_map(|event| event.id).collect();
         let fields = fields(header);
         let writer = |field: &[&str]| {
             let is_received = field.first()?.get(..9)?.eq_ignore_ascii_case("received:");
@@ -80,12 +81,13 @@ impl TraceDiff {
     }
 }
 
-/// Whether a host took the message with this event.
-fn enters(kind: &EventKind) -> bool {
+/// Whether this is the event by which a host accepted the message.
+fn is_acceptance(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Received { .. })
 }
 
-/// The answer; `None` if the server refused the request, as it does for a message that it does not have any more.
+/// Returns the answer of a request; `None` if the server refused it with any error status, as it does for a message
+/// that it does not have any more.
 fn if_there<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

@@ -38,10 +38,10 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// A token: letters, digits and `-._~+/=`, as a header has it (RFC 6750 §2.1).
+    /// Returns a text as a token: one or more letters, digits and `-._~+/=`, as a header has it (RFC 6750 §2.1).
     ///
     /// # Errors
-    /// Why the text is none.
+    /// Why the text is none: it is empty, or has another character.
     pub fn token(text: &str) -> Result<Self, &'static str> {
         let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         if text.is_empty() || !text.bytes().all(is_valid) {
@@ -50,7 +50,7 @@ impl Credentials {
         Ok(Self::Token(text.to_owned()))
     }
 
-    /// A user and a password, as in `ann:secret`; the password may have more colons.
+    /// Returns a text such as `ann:secret` as a user and a password; the password may have more colons.
     ///
     /// # Errors
     /// Why the text is none: there is no colon, a side of the first one is empty, or there is a control character.
@@ -62,7 +62,8 @@ impl Credentials {
         Ok(Self::User(text.to_owned()))
     }
 
-    /// The value of the `Authorization` header.
+    /// The value of the `Authorization` header with which a client presents them: `Bearer TOKEN`, or `Basic` and the
+    /// user and password in Base64.
     pub(super) fn header(&self) -> String {
         match self {
             Self::Token(token) => format!("Bearer {token}"),
@@ -80,7 +81,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Those with one of these credentials; everybody if there are none.
+    /// Admits those with one of these credentials; everybody if there are none.
     pub fn new(credentials: &[Credentials]) -> Self {
         let tokens = credentials.iter().filter_map(|one| match one {
             Credentials::Token(token) => Some(blake3::hash(token.as_bytes())),
@@ -93,7 +94,7 @@ impl Access {
         Self { tokens: tokens.collect(), users: users.collect() }
     }
 
-    /// Whether everybody may use the interface.
+    /// Whether everybody may use the interface, which is so if there are no credentials.
     pub fn is_open(&self) -> bool {
         self.tokens.is_empty() && self.users.is_empty()
     }

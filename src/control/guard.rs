@@ -15,7 +15,7 @@ use super::AppState;
 use super::problem::Problem;
 use crate::world::World;
 
-/// Health checks, which tell nothing and change nothing.
+/// Health checks, which reveal nothing and change nothing.
 pub(super) const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 /// Ends of names that are reserved for private use: RFC 6761 §6.2, §6.3, and `.internal`.
 const PRIVATE_ENDS: [&str; 3] = [".localhost", ".test", ".internal"];
@@ -54,14 +54,17 @@ fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refus
     }
 }
 
-/// Returns the authority that a request is for, as `HOST` or `HOST:PORT`; 400 unless there is exactly one Host header.
-/// RFC 9112 §3.2: one Host header is required, and an absolute target replaces it.
+/// Returns the authority that a request is for, as `HOST` or `HOST:PORT`: that of its URI if the URI has one, else the
+/// Host header. In both cases, 400 unless there is exactly one Host header, and 403 if that is not ASCII text. RFC 9112
+/// §3.2: one Host header is required, and an absolute target replaces it.
 fn target<B>(request: &axum::http::Request<B>) -> Result<&str, Refusal> {
     let host = single(request, &HOST)?.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing"))?;
     Ok(request.uri().authority().map_or(host, Authority::as_str))
 }
 
-/// Whether a page of this origin came from the target of the request. A page without an origin sends `null`.
+/// Whether a page of this origin, as in `http://HOST:PORT`, came from `target`, the `HOST` or `HOST:PORT` of the
+/// request; a port that is missing is that of the origin's scheme. `false` for `null`, which a page without an origin
+/// sends, and for other schemes than `http` and `https`.
 fn is_own_origin(origin: &str, target: &str) -> bool {
     SCHEMES.iter().any(|(scheme, port)| {
         let site = origin.strip_prefix(scheme).and_then(|authority| Site::parse(authority, *port));

@@ -65,7 +65,8 @@ impl Service for Http {
         ended.map_err(|error| Error::Io(io::Error::other(error)))
     }
 
-    /// Returns a 503 without a body, which closes the connection.
+    /// Returns the bytes that a client gets when there are too many connections: a 503 without a body, which says that
+    /// the connection is closed.
     fn too_many_reply(&self) -> &'static str {
         "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     }
@@ -75,7 +76,7 @@ impl Service for Http {
 /// response is 408 or 503, whatever the handler answered.
 pub(super) async fn limit_body(State(running): AppState, request: Request, next: Next) -> Response {
     let upload = Arc::new(Mutex::new(Upload { share: running.uploads.share(), bytes: 0, broken: None }));
-    let response = next.run(request.map(|body| limited(body, upload.clone()))).await;
+    let response = next.run(request.map(|body| limited_body(body, upload.clone()))).await;
     let broken = lock(&upload).broken;
     broken.map_or(response, |(status, text)| Problem::new(status, text).into_response())
 }
@@ -90,8 +91,9 @@ struct Upload {
 }
 
 impl Upload {
-    /// Counts a part of the body, and returns it; an error if all uploads together have no room for it. It counts
-    /// twice: in the end, all parts are copied into one buffer.
+    /// Counts a part of the body, and returns it; if all uploads together have no memory for it, notes that the
+    /// response is 503, and returns the error with which the body ends. A part counts twice: in the end, all parts are
+    /// copied into one buffer.
     fn take(&mut self, part: Bytes) -> Result<Bytes, axum::Error> {
         self.bytes += 2 * part.len();
         match self.share.grow_to(self.bytes) {
@@ -107,8 +109,9 @@ impl Upload {
     }
 }
 
-/// The same body, which ends with an error when [`BODY_TIMEOUT`] from now is over or `upload` has no room for a part.
-fn limited(body: Body, upload: Arc<Mutex<Upload>>) -> Body {
+/// Returns the same body, which ends with an error when [`BODY_TIMEOUT`] from now is over (408) or `upload` has no
+/// memory for a part (503); the status of the response is noted in `upload` then.
+fn limited_body(body: Body, upload: Arc<Mutex<Upload>>) -> Body {
     let end = Instant::now() + BODY_TIMEOUT;
     let late = "the body of the request did not arrive in time";
     let parts = stream::unfold(Some((body.into_data_stream(), upload)), move |state| async move {
@@ -169,6 +172,7 @@ impl AsyncWrite for PromptReader {
         self.check(written, cx)
     }
 
+    /// As of the stream.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
@@ -179,7 +183,8 @@ impl AsyncWrite for PromptReader {
         self.check(flushed, cx)
     }
 
-    /// Ends the writing side, then reads and discards until the peer closes or [`LINGER_TIMEOUT`] is over.
+    /// Ends the writing side, then reads and discards until the peer closes, reading fails or [`LINGER_TIMEOUT`] is
+    /// over. Fails only if the writing side cannot be ended, or with `TimedOut` as a write does.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.closing.is_none() {
             let closed = Pin::new(&mut self.stream).poll_shutdown(cx);
@@ -325,14 +330,14 @@ mod tests {
         let budget = UploadBudget::new(100_000);
         let late = upload(&budget);
         let began = Instant::now();
-        assert!(to_bytes(limited(never(), late.clone()), 1_000_000).await.is_err());
+        assert!(to_bytes(limited_body(never(), late.clone()), 1_000_000).await.is_err());
         assert_eq!((began.elapsed(), lock(&late).broken.unwrap().0), (BODY_TIMEOUT, StatusCode::REQUEST_TIMEOUT));
 
         let (one, other) = (upload(&budget), upload(&budget));
-        assert!(to_bytes(limited(vec![0; 45_000].into(), one.clone()), 1_000_000).await.is_ok());
-        assert!(to_bytes(limited(vec![0; 45_000].into(), other.clone()), 1_000_000).await.is_err());
+        assert!(to_bytes(limited_body(vec![0; 45_000].into(), one.clone()), 1_000_000).await.is_ok());
+        assert!(to_bytes(limited_body(vec![0; 45_000].into(), other.clone()), 1_000_000).await.is_err());
         assert_eq!(lock(&other).broken.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
         drop((one, other));
-        assert!(to_bytes(limited(vec![0; 45_000].into(), upload(&budget)), 1_000_000).await.is_ok());
+        assert!(to_bytes(limited_body(vec![0; 45_000].into(), upload(&budget)), 1_000_000).await.is_ok());
     }
 }

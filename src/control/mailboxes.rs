@@ -82,7 +82,8 @@ pub struct UploadReport {
     pub uid: u32,
 }
 
-/// The flags of these names. A name that is no system flag is a keyword; empty ones are skipped.
+/// Returns the flags of these names, such as `\Seen` or `$Forwarded`. A name that is no system flag is a keyword; empty
+/// ones are skipped.
 fn read_flags<'a>(names: impl Iterator<Item = &'a str>) -> Flags {
     let mut flags = Flags::default();
     for name in names.filter(|name| !name.is_empty()) {
@@ -239,8 +240,9 @@ pub(super) async fn upload(
     tokio::spawn(store(running, new, body)).await.map_err(Problem::internal)?.map(Json)
 }
 
-/// Stores the body as a message, and returns its mailbox and UID; an empty body is 400. Creates the account and the
-/// mailbox if they do not exist.
+/// Stores the body as a message of the account and mailbox that `new` names, with its flags and date, and returns the
+/// mailbox and the UID. Creates the account and the mailbox if they do not exist. An empty body is 400, an address that
+/// cannot have mail 404.
 async fn store(running: Arc<RunningWorld>, new: UploadQuery, body: Bytes) -> Answer<UploadReport> {
     let (account, mailboxes) = (key(&running, &new.account)?, &running.mailboxes);
     if body.is_empty() {

@@ -172,7 +172,8 @@ impl Counted {
         registry.register("store_jobs", "Jobs in these commits", self.jobs.clone());
     }
 
-    /// Counts the events since the last call; those that the log dropped before count as missed.
+    /// Counts the events since the last call, as [`Self::count`] does; those that the log dropped before they were read
+    /// count as missed.
     fn catch_up(&mut self) {
         loop {
             match self.events.try_next() {
@@ -250,8 +251,9 @@ impl Counted {
         }
     }
 
-    /// Sets the numbers that are not counted from events to their present values.
-    fn look(&mut self, running: &RunningWorld) {
+    /// Sets the numbers that are not counted from events to their present values: queues, hosts, sessions, faults,
+    /// events that are not stored, the store's commits and jobs, and memory.
+    fn refresh(&mut self, running: &RunningWorld) {
         for host in running.env.world.hosts.values() {
             let label = HostLabel { host: host.name.to_string() };
             if let Some(mta) = running.mtas.get(&host.name) {
@@ -264,22 +266,23 @@ impl Counted {
         for ((protocol, outcome), count) in sessions.ended_counts() {
             let outcome = outcome.map_or_else(|| "all".to_owned(), |outcome| outcome.name().to_owned());
             let labels = SessionLabels { protocol: protocol.to_string().to_lowercase(), outcome };
-            set(&self.sessions.get_or_create(&labels), count);
+            set_counter(&self.sessions.get_or_create(&labels), count);
         }
         self.faults.set(running.active_faults().len() as i64);
         self.unsaved.set(running.env.event_log.unsaved_count() as i64);
-        set(&self.commits, running.env.store.commits());
-        set(&self.jobs, running.env.store.jobs());
+        set_counter(&self.commits, running.env.store.commits());
+        set_counter(&self.jobs, running.env.store.jobs());
         self.memory.set(resident_bytes().unwrap_or_default() as i64);
     }
 }
 
-/// Sets a counter to the value that something else has counted.
-fn set(counter: &Counter, count: u64) {
+/// Sets a counter to a value that something else has counted, instead of adding to it.
+fn set_counter(counter: &Counter, count: u64) {
     counter.inner().store(count, std::sync::atomic::Ordering::Relaxed);
 }
 
 impl Metrics {
+    /// Returns the numbers of a world, counted from the events from now on.
     pub(super) fn new(running: &RunningWorld) -> Self {
         Self(Mutex::new(Counted::new(running.env.event_log.subscribe_from_now(), running.env.clock.now())))
     }
@@ -292,8 +295,8 @@ impl Metrics {
     }
 }
 
-/// Text of OpenMetrics in Prometheus' own format, 0.0.4: families have the names of their samples, there is no type `info`, and
-/// no units.
+/// Converts text of OpenMetrics 1.0 to Prometheus' own format, 0.0.4: families have the names of their samples, there
+/// is no type `info`, no units and no end mark.
 fn as_text(openmetrics: &str) -> String {
     let (mut text, mut help) = (String::with_capacity(openmetrics.len()), "");
     for line in openmetrics.lines() {
@@ -338,7 +341,7 @@ pub(super) async fn show(
     {
         let mut counted = lock(&metrics.0);
         counted.catch_up();
-        counted.look(&running);
+        counted.refresh(&running);
         encode(&mut text, &counted.registry).map_err(Problem::internal)?;
     }
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());

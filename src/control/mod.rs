@@ -135,8 +135,8 @@ pub async fn serve_document(listener: Listener, html: String, stop: Stop) {
     net::serve(ServerConfig { listener, tls: None, limits: http::LIMITS }, http::Http(router), stop).await;
 }
 
-/// All routes, the page and the document, with the fallbacks for other paths and methods. A request passes `guard`
-/// first, then `access`, then the limits of its body.
+/// Returns the router of the interface: all routes, the page and the OpenAPI document, with the fallbacks for other
+/// paths and methods. A request passes `guard` first, then `access`, then the limits of its body.
 fn router(running: Arc<RunningWorld>, access: Access, metrics: Arc<metrics::Metrics>) -> Router {
     let (router, document) = openapi::router(routes());
     router
@@ -185,8 +185,8 @@ fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .merge(mailpit::routes())
 }
 
-/// Redirects a `GET` of a path with doubled slashes to the one without (301), as Mailpit does; else 404. No other
-/// method is redirected, since that would change something.
+/// Answers requests of paths that have no handler: redirects a `GET` of a path with doubled slashes to the one without
+/// (301), with its query, as Mailpit does; else 404. No other method is redirected, since that would change something.
 async fn no_such_path(request: Request) -> Response {
     let (path, query) = (request.uri().path(), request.uri().query());
     if request.method() == Method::GET && path.contains("//") {
@@ -387,8 +387,8 @@ async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -
     Ok(Json(JourneyList::of(page)))
 }
 
-/// The journeys of ids with commas between, in the order of the ids, [`MAX_IDS`] at most. What is no id is skipped, and
-/// unknown ids are left out.
+/// Returns the journeys of ids with commas between, in the order of the ids, on one page: those of the first
+/// [`MAX_IDS`] ids. What is no id is skipped, and unknown ids are left out. 503 if the store cannot be read.
 fn journeys_of(running: &RunningWorld, ids: &str) -> Answer<Json<JourneyList>> {
     let ids = ids.split(',').filter_map(|id| id.trim().parse().ok()).take(MAX_IDS);
     let found = ids.map(|id| running.env.event_log.journey_state(id)).collect::<Result<Vec<_>, _>>()?;

@@ -37,8 +37,8 @@ pub(super) async fn show(Extension(Document(json)): Extension<Document>) -> Resp
     ([(header::CONTENT_TYPE, "application/json")], json).into_response()
 }
 
-/// Adds what no handler says: title and version, the error response of each operation, and the credentials, which are
-/// optional.
+/// Returns the document with what no handler says: title and version, the default (error) response of each operation
+/// that has none, and the two kinds of credentials, which are optional.
 fn completed(mut document: OpenApi) -> OpenApi {
     document.info = Info::new("Postroad", env!("CARGO_PKG_VERSION"));
     let components = document.components.get_or_insert_with(Components::new);
@@ -61,7 +61,7 @@ fn completed(mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// The operations of a path. No handler has another method than these four.
+/// The operations of a path: those of GET, PUT, POST and DELETE that it has. No handler has another method.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, put, post, delete, .. } = item;
     [get, put, post, delete].into_iter().flatten()
@@ -71,6 +71,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 macro_rules! text {
     ($type:ty, $example:literal) => {
         impl PartialSchema for $type {
+            /// A string, with an example.
             fn schema() -> RefOr<Schema> {
                 ObjectBuilder::new().schema_type(Type::String).examples([$example]).into()
             }

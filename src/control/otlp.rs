@@ -84,6 +84,7 @@ enum Kind {
     Client = 3,
 }
 
+/// The number of the kind in OTLP.
 impl From<Kind> for u8 {
     fn from(kind: Kind) -> Self {
         kind as Self
@@ -119,8 +120,8 @@ enum AnyValue {
 }
 
 impl Request {
-    /// The spans of events, of which each host is a service, and those of journeys that have ended, each with the time
-    /// of its end, of the service `postroad`.
+    /// Returns the request with the spans of these events, for which each host is a service, and with the root spans of
+    /// the journeys in `ended`, each with the time of its end, whose service is `postroad`. `world` is the namespace.
     pub(super) fn new<'a>(
         world: &str,
         events: impl IntoIterator<Item = &'a Event>,
@@ -276,12 +277,12 @@ fn nanos(time: Timestamp) -> String {
     time.as_nanosecond().max(0).to_string()
 }
 
-/// A number of milliseconds as a duration; 0 for what is none, such as a negative number.
+/// Converts a number of milliseconds to a duration; 0 for a negative number, and for one that no duration can have.
 fn milliseconds(duration: f64) -> Duration {
     Duration::try_from_secs_f64(duration.max(0.0) / 1e3).unwrap_or_default()
 }
 
-/// The time so many milliseconds before; the time itself if that is out of range.
+/// Returns the time that is `duration_ms` milliseconds before `time`; `time` itself if the result is out of range.
 fn earlier(time: Timestamp, duration_ms: f64) -> Timestamp {
     time.checked_sub(milliseconds(duration_ms)).unwrap_or(time)
 }
@@ -291,14 +292,17 @@ fn error(reason: &str) -> Status {
     Status { message: reason.to_owned(), code: 2 }
 }
 
+/// Returns an attribute with this name and value.
 fn pair(key: String, value: AnyValue) -> KeyValue {
     KeyValue { key, value }
 }
 
+/// Returns an attribute whose value is a text.
 fn text(key: &str, value: impl Into<String>) -> KeyValue {
     pair(key.to_owned(), AnyValue::Text(value.into()))
 }
 
+/// Returns an attribute whose value is an integer.
 fn number(key: &str, value: u64) -> KeyValue {
     pair(key.to_owned(), AnyValue::Int(value.to_string()))
 }

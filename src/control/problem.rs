@@ -74,12 +74,15 @@ impl IntoResponse for Problem {
 }
 
 impl From<store::Error> for Problem {
+    /// Returns 503 with the text of the error.
     fn from(error: store::Error) -> Self {
         Self::unavailable(error)
     }
 }
 
 impl From<mda::Error> for Problem {
+    /// Returns the problem with the text of the error: 404 for a missing mailbox, 400 for an invalid name or keyword,
+    /// 503 for the store, else 409.
     fn from(error: mda::Error) -> Self {
         match error {
             mda::Error::NoMailbox(_) => Self::not_found(error.to_string()),

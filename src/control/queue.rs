@@ -64,14 +64,15 @@ pub(super) struct QueueQuery {
 }
 
 impl QueueQuery {
-    /// Returns the selector of the messages that `id` names, by the id of a message or of a journey; of all without
-    /// `id`. 400 if it is no id.
+    /// Returns the selector of the messages that `id` names, which is the id of a message or of a journey; of all
+    /// messages without `id`. 400 if `id` is neither.
     fn which(&self) -> Answer<Selector> {
         let wrong = "not a message id; an id looks like 3FK9Q2XW7T-04KMX, or 3FK9Q2XW7T for a journey";
         self.id.as_ref().map_or(Ok(Selector::All), |id| id.parse()).map_err(|_| Problem::invalid(wrong))
     }
 
-    /// Returns the MTA of `host`; all of this process without `host`. 404 if the host has no queue here.
+    /// Returns the MTAs whose queues `host` selects: the MTA of that name, or without `host` all of this process. 404
+    /// if the host has no queue here.
     fn mtas<'a>(&self, running: &'a RunningWorld) -> Answer<Vec<&'a Mta>> {
         let Some(name) = &self.host else { return Ok(running.mtas.values().collect()) };
         let wrong = || Problem::not_found(format!("`{name}` is not a host with a queue; /api/v1/hosts lists them"));
@@ -97,7 +98,8 @@ impl QueueQuery {
     }
 }
 
-/// Returns the entry; if it is of a message that waits on a host that is off, with `HOST is off` put before its reason.
+/// Returns an entry for the answer: as it is, but if its message waits in the queue of a host that is off, with
+/// `HOST is off` put before its reason.
 fn explained(running: &RunningWorld, mut message: QueueEntry) -> QueueEntry {
     if message.state == mta::State::Waiting && !running.is_on(&message.host) {
         message.explain(&format!("{} is off", message.host));

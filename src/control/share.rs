@@ -46,6 +46,7 @@ pub struct EventPage {
     pub events: Vec<Arc<Event>>,
 }
 
+/// Whether a count is 0, so that JSON leaves it out.
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -99,7 +100,8 @@ impl Sender {
         }
     }
 
-    /// Sends the events that are there, until all are sent, the log has dropped some, or the first failure.
+    /// Sends the unsent events and those that the log has now, without waiting for others, until all are sent, the log
+    /// has dropped some, or the first failure.
     async fn send_rest(&mut self) {
         loop {
             if self.unsent.is_empty() {

@@ -123,9 +123,9 @@ impl Feed {
         let last = running.env.event_log.last_seq();
         // A higher number is of another world, or of one whose data are gone.
         let from = since.unwrap_or(last).min(last);
-        let mut first = VecDeque::from([numbered("start", from, &json!({ "last": last }))]);
+        let mut first = VecDeque::from([numbered_event("start", from, &json!({ "last": last }))]);
         if since.is_some_and(|since| last < since) {
-            first.push_back(numbered("reset", from, &json!({ "missed": 0 })));
+            first.push_back(numbered_event("reset", from, &json!({ "missed": 0 })));
         }
         Self {
             log: running.env.event_log.subscribe(from),
@@ -165,34 +165,36 @@ impl Feed {
                 events = self.log.next() => match events {
                     Ok(events) => self.journeys.extend(events),
                     Err(Lagged { missed }) => {
-                        let event = numbered("reset", self.log.position(), &json!({ "missed": missed }));
+                        let event = numbered_event("reset", self.log.position(), &json!({ "missed": missed }));
                         return Some(event);
                     }
                 },
                 changes = next_changes(&mut self.changes) => match changes {
                     Ok(changes) => self.messages.extend(News::of(&changes)),
-                    Err(missed) => return Some(named("reset", &json!({ "missed": missed }))),
+                    Err(missed) => return Some(named_event("reset", &json!({ "missed": missed }))),
                 },
                 () = next_sessions(&mut self.sessions, self.sessions_due) => {
                     self.sessions_due = Instant::now() + SESSIONS_INTERVAL;
                     let open = self.running.env.event_log.sessions().open_count();
-                    return Some(named("sessions", &json!({ "open": open })));
+                    return Some(named_event("sessions", &json!({ "open": open })));
                 }
                 // The world holds the sender, so this does not fail.
-                _ = self.faults.changed() => return Some(named("faults", &self.running.active_faults())),
+                _ = self.faults.changed() => return Some(named_event("faults", &self.running.active_faults())),
             }
         }
     }
 
-    /// The event `journey`, without the transcript if the client wants none.
+    /// Returns the server-sent event `journey` for an event of the log, with its number as the id, and without its
+    /// transcript if the client wants none.
     fn journey(&self, event: &Arc<Event>) -> Sent {
         match self.has_transcripts || event.transcript.is_none() {
-            true => numbered("journey", event.seq, event),
-            false => numbered("journey", event.seq, &Event { transcript: None, ..(**event).clone() }),
+            true => numbered_event("journey", event.seq, event),
+            false => numbered_event("journey", event.seq, &Event { transcript: None, ..(**event).clone() }),
         }
     }
 
-    /// The event of a change of a message; `None` if it was deleted meanwhile or cannot be read.
+    /// Returns the server-sent event of a change of a message; `None` if the message was deleted meanwhile or cannot be
+    /// read.
     fn message(&self, news: News) -> Option<Sent> {
         let data: Value = news.data(self.running.env.catalogue.as_ref()?)?;
         let name = match news {
@@ -200,7 +202,7 @@ impl Feed {
             News::Changed(_) => "message-changed",
             News::Deleted(_) => "message-deleted",
         };
-        Some(named(name, &data))
+        Some(named_event(name, &data))
     }
 }
 
@@ -222,13 +224,14 @@ async fn next_changes(changes: &mut Option<broadcast::Receiver<Arc<Changes>>>) -
     }
 }
 
-/// A server-sent event with JSON as its data, and without an id.
-fn named(name: &str, data: &impl Serialize) -> Sent {
+/// Returns a server-sent event of this name with JSON as its data, and without an id.
+fn named_event(name: &str, data: &impl Serialize) -> Sent {
     // JSON has no line end outside of strings, and escapes those within.
     Sent::default().event(name).json_data(data).expect("events have a JSON form")
 }
 
-/// A server-sent event with JSON as its data, and with a number as its id.
-fn numbered(name: &str, number: u64, data: &impl Serialize) -> Sent {
-    named(name, data).id(number.to_string())
+/// Returns a server-sent event of this name with JSON as its data, and with a number as its id, after which a client
+/// that comes again goes on.
+fn numbered_event(name: &str, number: u64, data: &impl Serialize) -> Sent {
+    named_event(name, data).id(number.to_string())
 }

@@ -93,7 +93,8 @@ impl Sender {
         }
     }
 
-    /// Sends the events that are there, until all are sent, the log has dropped some, or the first failure.
+    /// Sends the unsent events and those that the log has now, without waiting for others, until all are sent or the
+    /// first failure. Stops earlier if the log has dropped some.
     async fn send_rest(&mut self) {
         loop {
             self.read_more();
@@ -129,7 +130,7 @@ impl Sender {
     async fn send_unsent(&mut self) -> Result<(), String> {
         while !self.unsent.is_empty() {
             let count = self.unsent.len().min(MAX_EVENTS);
-            let ended = self.ended(count);
+            let ended = self.find_ended(count);
             let events = self.unsent[..count].iter().map(|event| &**event);
             let request = Request::new(&self.traces.world, events, &ended);
             let body = Bytes::from(serde_json::to_vec(&request).map_err(|error| error.to_string())?);
@@ -142,10 +143,10 @@ impl Sender {
         Ok(())
     }
 
-    /// Notes the times of the first `count` unsent events, except retrievals. Returns the journeys that are settled by
-    /// one of these, each with the time of its last event, in the order of their ids; without those whose span was sent
-    /// before. None if the log has not the events of all hosts.
-    fn ended(&mut self, count: usize) -> Vec<(JourneyState, Timestamp)> {
+    /// Notes the times of the first `count` unsent events, except retrievals. Returns the journeys that have no later
+    /// event and are settled, whose root spans are to be sent with these: each with the time of its last event, in the
+    /// order of their ids, without those whose span was sent before. Empty if the log has not the events of all hosts.
+    fn find_ended(&mut self, count: usize) -> Vec<(JourneyState, Timestamp)> {
         let events = &self.unsent[..count];
         for event in events.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. })) {
             self.journeys.note(event.journey, event.at);
@@ -181,7 +182,7 @@ impl Sender {
         }
     }
 
-    /// Logs a failure, unless one was logged in the last minute.
+    /// Logs why traces are not sent, unless a failure was logged in the last minute.
     fn complain(&mut self, why: &str) {
         if self.complained.is_none_or(|last| LONGEST_WAIT <= last.elapsed()) {
             self.complained = Some(Instant::now());
@@ -190,7 +191,7 @@ impl Sender {
     }
 }
 
-/// Where the requests go: `/v1/traces` below the collector.
+/// Returns the URL to which the requests go: `/v1/traces` below the path of the collector's URL.
 fn requests_url(collector: &Url) -> Url {
     let mut url = collector.clone();
     url.set_path(&format!("{}/v1/traces", collector.path().trim_end_matches('/')));

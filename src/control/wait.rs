@@ -12,8 +12,8 @@ use crate::world::span;
 /// The longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
-/// When a wait of `30s`, or of a number of seconds, ends: in [`MAX_WAIT`] at the latest. `None` if the request does not
-/// wait.
+/// Returns when the wait that a request asks for, as in `30s` or as a number of seconds, ends if it begins now; in
+/// [`MAX_WAIT`] at the latest. `None` if `wait` is `None`: the request does not wait.
 ///
 /// # Errors
 /// The text is not a duration; the error says so.

@@ -62,9 +62,9 @@ struct Data<'a> {
     message: Option<Value>,
 }
 
-/// Sends the events of a webhook until `stop`: those after its stored place, or those from now on if it has none.
-/// Stores the place at the start, now and then, and at the end. Returns at once, with the error in the log, if the
-/// place cannot be read.
+/// Sends the events of a webhook until `stop`: those after its place in the event log that is stored, or those from now
+/// on if none is. Stores the place at the start, after events, and at the end. Returns at once, with the error in the
+/// log, if the place cannot be read.
 pub(super) async fn run(webhook: Webhook, source: Source, stop: Stop) {
     let name = format!("webhook {}", webhook.url);
     let from = match source.event_log.reader_position(&name) {
@@ -90,7 +90,8 @@ struct Sender {
 }
 
 impl Sender {
-    /// Stores the place of the webhook; a failure is logged only.
+    /// Stores the number of the last event that was taken, after which the webhook goes on after a restart; a failure
+    /// is logged only.
     async fn save(&self) {
         if let Err(error) = self.source.event_log.save_reader_position(&self.name, self.taken).await {
             tracing::error!(%error, url = %self.webhook.url, "cannot store the place of a webhook");

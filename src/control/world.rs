@@ -10,7 +10,7 @@ use super::AppState;
 use super::problem::Json;
 use crate::world::{Domain, Host, Mta, Via, World};
 
-/// A world.
+/// What a map of the world shows.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct WorldReport {
     name: String,
@@ -70,8 +70,8 @@ impl DomainReport {
     }
 }
 
-/// The ways of mail: by LMTP from the MTAs of a domain to its MDA, by SMTP between MTAs, as routes, smarthosts and MX
-/// records make them, and by submission from each MUA to the entry.
+/// Returns the ways that mail takes between hosts, each once: by LMTP from the MTAs of a domain to its MDA, by SMTP
+/// between MTAs, as routes, smarthosts and MX records make them, and by submission from each MUA to the entry.
 fn links(world: &World) -> BTreeSet<LinkReport> {
     let link = |from: &str, to: &str, protocol| LinkReport { from: from.to_owned(), to: to.to_owned(), protocol };
     let domains = || world.domains.values().chain(&world.elsewhere);
@@ -103,7 +103,10 @@ fn next_hosts<'a>(world: &'a World, host: &'a Host, mta: &'a Mta) -> impl Iterat
     routes.chain(mta.smarthost.iter().map(|name| &**name)).chain(by_mx.into_iter().flatten())
 }
 
-/// The world as its file declares it, as far as a map needs it, and its time.
+/// What the world file declares, for a map, and the world's time.
+///
+/// The entry, domains, users, and the ways that mail takes between hosts, as routes, smarthosts and MX records make
+/// them.
 #[utoipa::path(get, path = "/api/v1/world", tag = "world", responses((status = 200, body = WorldReport)))]
 pub(super) async fn show(State(running): AppState) -> Json<WorldReport> {
     Json(WorldReport::of(&running.env.world, running.env.clock.now()))

@@ -44,6 +44,7 @@ pub enum BadUrl {
 impl FromStr for Target {
     type Err = BadUrl;
 
+    /// Parses a URL with the scheme `http` or `https`, without a login; its fragment is dropped.
     fn from_str(text: &str) -> Result<Self, BadUrl> {
         let url = Url::parse(text)?;
         let tls = match url.scheme() {

@@ -41,6 +41,7 @@ enum State {
 }
 
 impl Default for GreeterSession {
+    /// A session that begins with the welcome.
     fn default() -> Self {
         Self { state: State::Sending(WELCOME.into()), received: Bytes::new() }
     }
@@ -197,6 +198,7 @@ impl GreeterClient {
 impl Machine for GreeterClient {
     type Event = String;
 
+    /// Adds the bytes to the received ones; after the end of the stream, the client closes the connection.
     fn receive(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
         self.over |= bytes.is_empty();
@@ -215,6 +217,7 @@ impl Machine for GreeterClient {
         }
     }
 
+    /// Always the limit of [`GreeterClient::new`].
     fn timeout(&self) -> Duration {
         self.timeout
     }

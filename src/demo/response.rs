@@ -202,6 +202,7 @@ impl Exchange {
 impl Machine for Exchange {
     type Event = Part;
 
+    /// Adds the bytes to the buffer, or notes the end of the stream.
     fn receive(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         self.ended |= bytes.is_empty();
@@ -227,6 +228,7 @@ impl Machine for Exchange {
         }
     }
 
+    /// Always the limit of [`Exchange::new`].
     fn timeout(&self) -> Duration {
         self.timeout
     }

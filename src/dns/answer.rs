@@ -27,8 +27,8 @@ pub enum Transport {
 }
 
 impl Zones {
-    /// Answers one query; FORMERR if it cannot be parsed or has more than one question. `None` for a message without a
-    /// valid header, or a response, which get no answer.
+    /// Answers one query in wire format. FORMERR if it cannot be parsed or has more than one question, or NOTIMP then
+    /// if it is of another operation. `None` for a message without a valid header, or a response, which get no answer.
     pub fn answer(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let header = Header::read(&mut BinDecoder::new(query)).ok()?;
         if header.message_type == MessageType::Response {
@@ -50,8 +50,9 @@ impl Zones {
         encode(response, size, transport)
     }
 
-    /// Fills in the sections of a parsed query and returns the response code: FORMERR without exactly one question,
-    /// NOTIMP for another operation, BADVERS for another EDNS version, REFUSED for another class or a zone transfer.
+    /// Fills in the sections of the response to a parsed query and returns the response code: FORMERR without exactly
+    /// one question, NOTIMP for another operation, BADVERS for another EDNS version, REFUSED for another class or a
+    /// zone transfer.
     fn respond(&self, query: &Message, response: &mut Message) -> ResponseCode {
         let [question] = query.queries.as_slice() else { return ResponseCode::FormErr };
         match question.query_type() {
@@ -65,8 +66,8 @@ impl Zones {
         }
     }
 
-    /// Adds the records, the aliases that lead to them, or the SOA of a negative answer, and returns the code; SERVFAIL
-    /// after more than `MAX_ALIASES` aliases. RFC 1034 §4.3.2 step 3.
+    /// Adds to the response the records that the question asks for, the aliases that lead to them, or the SOA of a
+    /// negative answer, and returns the code; SERVFAIL after more than `MAX_ALIASES` aliases. RFC 1034 §4.3.2 step 3.
     fn resolve(&self, question: &Query, response: &mut Message) -> ResponseCode {
         response.metadata.authoritative = true;
         let mut name = question.name().clone();
@@ -112,8 +113,8 @@ impl Zones {
     }
 }
 
-/// Copies the question and adds EDNS if the query has it (RFC 6891 §6.1.1). Returns the maximum size of a datagram to
-/// the client: 512 bytes without EDNS, else what it allows, from 512 to `MAX_UDP_BYTES`.
+/// Copies the question into the response, and adds EDNS if the query has it (RFC 6891 §6.1.1). Returns the maximum size
+/// of a datagram to the client: 512 bytes without EDNS, else what it allows, from 512 to `MAX_UDP_BYTES`.
 fn begin_response(query: &Message, response: &mut Message) -> u16 {
     response.add_queries(query.queries.iter().cloned());
     let Some(edns) = &query.edns else { return MAX_UDP_BYTES_WITHOUT_EDNS };
@@ -123,7 +124,8 @@ fn begin_response(query: &Message, response: &mut Message) -> u16 {
     edns.max_payload().clamp(MAX_UDP_BYTES_WITHOUT_EDNS, MAX_UDP_BYTES)
 }
 
-/// The record with the name as spelled in the query, whose case some clients check (draft-vixie-dnsext-dns0x20).
+/// The record with `name`, as the query spells it, in place of its own: some clients check the case
+/// (draft-vixie-dnsext-dns0x20).
 fn with_queried_name(name: &Name, mut resource: Resource) -> Resource {
     resource.name = name.clone();
     resource

@@ -29,20 +29,20 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The cached answer to a question, if it has not expired.
+    /// The cached answer to a question; `None` if there is none, or it has expired at `now`.
     pub(super) fn get(&self, name: &Name, kind: RecordType, now: Instant) -> Option<Outcome> {
         let (expiry, outcome) = self.entries.get(&(name.clone(), kind.into()))?;
         (now < *expiry).then(|| outcome.clone())
     }
 
-    /// A number for a query that begins now, to be passed to [`Cache::insert_of`]: the answer is stored only if nothing
-    /// is forgotten meanwhile.
+    /// A number for a query that begins now, to be passed to [`Cache::insert_unless_forgotten`]: the answer is stored
+    /// only if nothing is forgotten meanwhile.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Removes the answers about this domain and the names below it, whatever its case and final dot; all if it is
-    /// empty. Answers to queries that are under way are not stored then, whatever their name.
+    /// Removes the answers about this domain and the names below it, whatever its case and final dot; all answers if
+    /// `domain` is empty. Answers to queries that are under way are not stored then, whatever their name.
     pub(super) fn forget(&mut self, domain: &str) {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
         let is_below = |(name, _): &Key| {
@@ -55,9 +55,16 @@ impl Cache {
         self.expiries.retain(|(_, key)| !is_below(key));
     }
 
-    /// Stores an answer for its TTL, up to a limit, unless anything was forgotten since the query with this generation
-    /// began.
-    pub(super) fn insert_of(&mut self, generation: u64, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
+    /// Stores an answer for its TTL, up to a limit. `generation` is what [`Cache::generation`] returned when the query
+    /// began; if anything was forgotten since, the answer is not stored.
+    pub(super) fn insert_unless_forgotten(
+        &mut self,
+        generation: u64,
+        name: Name,
+        kind: RecordType,
+        outcome: Outcome,
+        now: Instant,
+    ) {
         if generation == self.generation {
             self.insert(name, kind, outcome, now);
         }
@@ -132,9 +139,15 @@ mod tests {
         let before = cache.generation();
         cache.forget("A.test.");
         assert_eq!(names.map(|name| contains(&cache, name, now)), [false, false, true, true]);
-        cache.insert_of(before, parse("a.test").unwrap(), RecordType::A, no_such_name(60), now);
+        cache.insert_unless_forgotten(before, parse("a.test").unwrap(), RecordType::A, no_such_name(60), now);
         assert!(!contains(&cache, "a.test", now), "an answer from before");
-        cache.insert_of(cache.generation(), parse("a.test").unwrap(), RecordType::A, no_such_name(60), now);
+        cache.insert_unless_forgotten(
+            cache.generation(),
+            parse("a.test").unwrap(),
+            RecordType::A,
+            no_such_name(60),
+            now,
+        );
         assert!(contains(&cache, "a.test", now));
         cache.forget("");
         assert_eq!((cache.entries.len(), cache.expiries.len()), (0, 0));

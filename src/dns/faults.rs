@@ -43,7 +43,8 @@ pub enum DnsFault {
 pub struct DnsFaults(SharedTable<(String, DnsFault)>);
 
 impl DnsFaults {
-    /// Injects a fault for this domain and the names below it (all if it is empty); the returned id clears it.
+    /// Injects a fault for this domain and the names below it (all if it is empty); of several, the first one injected
+    /// applies. The returned id clears it.
     pub fn inject(&self, names: &str, fault: DnsFault) -> u64 {
         self.0.insert((names.trim_end_matches('.').to_ascii_lowercase(), fault))
     }
@@ -140,7 +141,8 @@ fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
     response.to_vec().ok()
 }
 
-/// An answer with a response code only; `None` if the query cannot be parsed.
+/// An answer with this response code and no records, authoritative if that is NXDOMAIN; `None` if the query cannot be
+/// parsed.
 fn error_response(query: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);

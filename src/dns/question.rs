@@ -63,7 +63,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// The TTL in seconds.
+    /// The TTL of the answer in seconds, for which it may be cached.
     pub(super) fn ttl(&self) -> u32 {
         match self {
             Self::Found { ttl, .. } | Self::Alias { ttl, .. } | Self::NoData { ttl } | Self::NoSuchName { ttl } => *ttl,
@@ -107,8 +107,8 @@ impl Question {
     }
 
     /// What a reply with NOERROR or NXDOMAIN says of the name at the end of its aliases: up to `MAX_RECORDS` records,
-    /// with their smallest TTL. Without records and without an SOA, it is an alias whose target is to be queried, or a
-    /// negative answer with the TTL 0.
+    /// with their smallest TTL. Without records, a negative answer with the TTL of the SOA; without an SOA, with
+    /// NOERROR after an alias, the alias whose target is to be queried next, or else a negative answer with the TTL 0.
     fn outcome(&self, reply: &Message) -> Outcome {
         let (name, alias_ttl) = self.follow(reply);
         let ours = reply.answers.iter().filter(|known| known.name == name && known.record_type() == self.kind);

@@ -134,7 +134,8 @@ impl Resolver {
         Ok(Mx::Hosts(hosts))
     }
 
-    /// The addresses of a host, each once, the nearest ones first, then those of IPv6.
+    /// The addresses of a host, each once. On real sockets, those first that share the longest prefix with an address
+    /// of this host; among equals, and in a world, those of IPv6 first.
     ///
     /// # Errors
     /// The host does not exist or has no address, or none was found and a lookup failed.
@@ -163,8 +164,8 @@ impl Resolver {
         self.cache().forget(domain);
     }
 
-    /// The records of a type, following up to `MAX_ALIASES` aliases by further queries; a loop of them is a server
-    /// failure. An invalid name does not exist.
+    /// The records of this type that the name `text` has, following up to `MAX_ALIASES` aliases by further queries; a
+    /// loop of them is a server failure. An invalid name does not exist.
     async fn lookup(&self, text: &str, kind: RecordType) -> Result<Vec<RData>, LookupError> {
         let mut name = zone::parse(text).map_err(|_| LookupError::NoSuchName(text.to_owned()))?;
         for _ in 0..=MAX_ALIASES {
@@ -210,7 +211,7 @@ impl Resolver {
         }
         match reply {
             Reply::Answer(outcome) => {
-                self.cache().insert_of(generation, name.clone(), kind, outcome.clone(), Instant::now());
+                self.cache().insert_unless_forgotten(generation, name.clone(), kind, outcome.clone(), Instant::now());
                 Ok(outcome)
             }
             Reply::Failed(code) => Err(failure(name, code)),
@@ -266,13 +267,14 @@ impl Resolver {
         }
     }
 
+    /// Locks the cache.
     fn cache(&self) -> MutexGuard<'_, Cache> {
         lock(&self.shared.cache)
     }
 }
 
-/// What is noted of a question: its outcome, up to `MAX_NOTED_RECORDS` records as text, whether the answer was cached,
-/// and the time it took.
+/// The note of a question: its outcome, up to `MAX_NOTED_RECORDS` records as text, whether the answer was cached, and
+/// the time it took.
 fn note(
     (name, kind): (&Name, RecordType),
     found: &Result<Outcome, LookupError>,

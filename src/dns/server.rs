@@ -19,7 +19,7 @@ const MAX_PENDING_ANSWERS: usize = 1000;
 
 /// Where a name server has its answers from: [`Zones`], or [zones with faults](super::FaultyZones).
 pub trait Answers: Clone + Send + Sync + 'static {
-    /// What to do with a query.
+    /// Decides what to do with a query, which is given in wire format, without the length prefix of TCP.
     fn answer(&self, query: Vec<u8>, transport: Transport) -> impl Future<Output = Answer> + Send;
 }
 

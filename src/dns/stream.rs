@@ -43,8 +43,8 @@ pub(super) struct TcpServerSession {
 }
 
 impl TcpServerSession {
-    /// Queues the answer to the last query. `None` if it was invalid, which drops what was received, and closes the
-    /// connection after the answers before it; so does an answer that is too long.
+    /// Queues the answer to the last query. `None` means that the query was invalid: drops what was received, and
+    /// closes the connection after the answers before it; so does an answer that is too long.
     pub(super) fn answer(&mut self, answer: Option<Vec<u8>>) {
         match answer.and_then(|answer| with_length_prefix(&answer)) {
             Some(answer) => self.answers.extend(answer),
@@ -57,6 +57,7 @@ impl TcpServerSession {
 impl Machine for TcpServerSession {
     type Event = Vec<u8>;
 
+    /// Buffers the input. After the end of the stream, the queries received so far are still answered.
     fn receive(&mut self, bytes: &[u8]) {
         self.frames.0.extend_from_slice(bytes);
         self.over |= bytes.is_empty();
@@ -76,10 +77,12 @@ impl Machine for TcpServerSession {
         }
     }
 
+    /// How long the client may be idle.
     fn timeout(&self) -> Duration {
         IDLE_TIMEOUT
     }
 
+    /// Closes the connection once the queries received so far are answered.
     fn shut_down(&mut self) {
         self.over = true;
     }
@@ -102,6 +105,7 @@ impl TcpClientSession {
 impl Machine for TcpClientSession {
     type Event = Vec<u8>;
 
+    /// Buffers the input. At the end of the stream, an answer that is not complete is lost.
     fn receive(&mut self, bytes: &[u8]) {
         self.frames.0.extend_from_slice(bytes);
         self.over |= bytes.is_empty();
@@ -119,10 +123,12 @@ impl Machine for TcpClientSession {
         }
     }
 
+    /// How long to wait for more of the answer.
     fn timeout(&self) -> Duration {
         ANSWER_TIMEOUT
     }
 
+    /// Closes the connection without waiting for an answer that is not complete.
     fn shut_down(&mut self) {
         self.over = true;
     }

@@ -184,8 +184,8 @@ impl Zones {
         }
     }
 
-    /// Adds the names above existing names, which exist as well (RFC 8020 §2). In the root zone they would hide
-    /// `elsewhere`.
+    /// Adds the names above existing names, which exist as well (RFC 8020 §2). With `elsewhere`, those in the root zone
+    /// are not added, since they would hide it.
     fn add_empty_nonterminals(&mut self) {
         let names: Vec<_> = self.nodes.keys().cloned().collect();
         for mut name in names {
@@ -213,7 +213,8 @@ impl Zones {
         Ok(())
     }
 
-    /// Fails with [`InvalidZone::NoAddress`] if the host has neither an A nor an AAAA record.
+    /// Fails with [`InvalidZone::NoAddress`] if the host has neither an A nor an AAAA record, or `BadName` if its name
+    /// is malformed.
     fn require_address(&self, host: &str) -> Result<(), InvalidZone> {
         if self.addresses(&parse(host)?).is_empty() {
             return Err(InvalidZone::NoAddress(host.to_owned()));
@@ -221,8 +222,9 @@ impl Zones {
         Ok(())
     }
 
-    /// Looks up a name and a type, without following aliases; `ANY` finds all records of the name. A name that is not
-    /// in the tree has the MX of `elsewhere`, if it is outside the declared zones.
+    /// Looks up a name and a type; `ANY` finds all records of the name. An alias is not followed, but returned, unless
+    /// CNAME or `ANY` is wanted. A name that is not in the tree has the MX of `elsewhere`, if it is outside the
+    /// declared zones.
     pub(super) fn find(&self, name: &Name, kind: RecordType) -> Found {
         let Some(node) = self.nodes.get(name) else { return self.find_elsewhere(name, kind) };
         let wanted = |known: &&Resource| kind == RecordType::ANY || known.record_type() == kind;
@@ -256,14 +258,15 @@ impl Zones {
         self.nodes.get(name).map_or(Vec::new(), |node| node.resources.iter().filter(is_address).cloned().collect())
     }
 
-    /// The SOA of the zone of a name, for a negative answer, with at most the TTL of those. RFC 2308 §3.
+    /// The SOA record of the zone in which the name is, to be put into a negative answer; its TTL is at most
+    /// `NEGATIVE_TTL_SECONDS`. RFC 2308 §3.
     pub(super) fn authority(&self, name: &Name) -> Option<Resource> {
         let apex = self.nodes.get(&self.zone_of(name))?;
         let soa = apex.resources.iter().find(|known| known.record_type() == RecordType::SOA)?;
         Some(Resource::from_rdata(soa.name.clone(), soa.ttl.min(NEGATIVE_TTL_SECONDS), soa.data.clone()))
     }
 
-    /// The apex of the zone of a name: the nearest one at or above it, at last the root.
+    /// The apex of the zone in which a name is: the nearest apex at or above the name, at last the root.
     fn zone_of(&self, name: &Name) -> Name {
         let mut apex = name.clone();
         while !apex.is_root() && !self.nodes.get(&apex).is_some_and(|node| node.apex) {

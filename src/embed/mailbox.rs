@@ -36,21 +36,21 @@ impl<'a> Mailbox<'a> {
         Self { running, user: user.to_owned(), name: "INBOX".to_owned(), timeout }
     }
 
-    /// Another mailbox of the same user, such as `Junk`.
+    /// Returns another mailbox of the same user, such as `Junk`, by its name in IMAP.
     #[must_use]
     pub fn folder(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
 
-    /// How long [`Mailbox::wait_for`] waits; by default 10 s.
+    /// Sets how long [`Mailbox::wait_for`] waits; by default 10 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Its current messages, the oldest first. A mailbox that does not exist yet is empty.
+    /// Returns the messages that are in the mailbox now, the oldest first. A mailbox that does not exist yet is empty.
     ///
     /// # Errors
     /// The user is not a valid address, or the store cannot be read.
@@ -58,7 +58,8 @@ impl<'a> Mailbox<'a> {
         self.messages_from(0)
     }
 
-    /// The current messages with this UID or a higher one, the oldest first.
+    /// Returns the messages that are in the mailbox now, with this UID or a higher one, the oldest first; none if it
+    /// does not exist yet.
     fn messages_from(&self, uid: u32) -> Result<Vec<Message>, Error> {
         let address: Address = self.user.parse().map_err(|_| Error::NoAddress(self.user.clone()))?;
         let mailbox = match self.running.mailboxes.open(&address.key(), &self.name) {
@@ -76,7 +77,7 @@ impl<'a> Mailbox<'a> {
     }
 
     /// Waits for the first message that `wanted` accepts, which may be in the mailbox already, and returns it. Each
-    /// message is given to `wanted` once, the oldest first.
+    /// message is given to `wanted` once, the oldest first, until one is accepted.
     ///
     /// # Errors
     /// None arrived in time, the user is not a valid address, or the store cannot be read.
@@ -102,12 +103,12 @@ impl<'a> Mailbox<'a> {
 }
 
 impl Message {
-    /// The decoded subject, or an empty string.
+    /// Returns the decoded subject; empty if there is none.
     pub fn subject(&self) -> String {
         self.parsed().and_then(|message| message.subject().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// The decoded text of the message, or that of its HTML; empty if it has neither.
+    /// Returns the decoded text of the message, or that of its HTML; empty if it has neither.
     pub fn text(&self) -> String {
         self.parsed().and_then(|message| message.body_text(0).map(Into::into)).unwrap_or_default()
     }

@@ -100,29 +100,30 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a user by address. Each domain gets its own MTA and MDA, `mta-DOMAIN` and `mda-DOMAIN`; mail to all other
-    /// domains is delivered to mailboxes in `elsewhere`.
+    /// Adds a user by address. Each domain gets its own MTA and MDA, `mta-DOMAIN` and `mda-DOMAIN`, with `-` for each
+    /// dot; mail to all other domains is delivered to mailboxes in `elsewhere`.
     #[must_use]
     pub fn user(mut self, address: &str) -> Self {
         self.users.push(address.to_owned());
         self
     }
 
-    /// The password of all users; by default `postroad`.
+    /// Sets the password of all users; by default `postroad`.
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self
     }
 
-    /// The text of a world file, which replaces the added users and the password. Its public ports are not used.
+    /// Sets the text of a world file, which replaces the added users and the password. The public ports that it
+    /// declares are not used, but free ones.
     #[must_use]
     pub fn world(mut self, text: &str) -> Self {
         self.world = Some(text.to_owned());
         self
     }
 
-    /// Starts the world; when this returns, all ports listen.
+    /// Starts the world; when this returns, all its ports accept connections.
     ///
     /// # Errors
     /// A user address or the world is invalid, or the world cannot be started on this machine.
@@ -164,7 +165,7 @@ pub struct Postroad {
 }
 
 impl Postroad {
-    /// A builder for a test world.
+    /// Returns a builder for a test world, without users.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -174,12 +175,12 @@ impl Postroad {
         self.running.bound_ports().get(&service).copied()
     }
 
-    /// The services of the world, and where they listen.
+    /// Returns the services of the world, and the address at which each listens.
     pub fn ports(&self) -> &BTreeMap<Service, SocketAddr> {
         self.running.bound_ports()
     }
 
-    /// The SMTP port, which accepts mail without a login.
+    /// Returns the address of the SMTP port, which accepts mail without a login.
     ///
     /// # Panics
     /// Never: each test world has all public ports.
@@ -187,18 +188,19 @@ impl Postroad {
         self.at(Service::Smtp).expect("each test world has all public ports")
     }
 
-    /// The root certificate in PEM, with which clients verify the servers of this world.
+    /// Returns the root certificate in PEM, with which clients verify the servers of this world.
     pub fn root_certificate(&self) -> String {
         self.running.env.authority.root_pem()
     }
 
-    /// The INBOX of a user, or of any address in `elsewhere`.
+    /// Returns the INBOX of a user, or of any address in `elsewhere`; an address that is not valid is an error only
+    /// when the mailbox is read.
     pub fn mailbox(&self, user: &str) -> Mailbox<'_> {
         Mailbox::of(&self.running, user, DEFAULT_TIMEOUT)
     }
 
-    /// The journeys of all messages so far that the event log has, with their events, in the order of their start.
-    /// Those that cannot be read are left out.
+    /// Returns the journeys of all messages so far that the event log has, with their events, in the order of their
+    /// start. Those that cannot be read are left out.
     pub fn journeys(&self) -> Vec<Journey> {
         let event_log = &self.running.env.event_log;
         let all = event_log.journeys(&JourneyFilter::default(), u64::MAX, usize::MAX).map(|page| page.journeys);
@@ -206,7 +208,7 @@ impl Postroad {
         oldest_first.filter_map(|state| event_log.journey(state.journey).ok().flatten()).collect()
     }
 
-    /// The hosts of the world, by name.
+    /// Returns the names of the hosts of the world, sorted.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.running.env.world.hosts.keys().map(AsRef::as_ref)
     }
@@ -234,7 +236,8 @@ impl Postroad {
         Ok(self.running.begin_fault(fault).await.id)
     }
 
-    /// Clears a fault. Does nothing if it is cleared already. Others still apply, also to the same host.
+    /// Clears a fault by its id. Does nothing if it is cleared already. Other faults still apply, also to the same
+    /// host.
     ///
     /// # Errors
     /// A host cannot be started again; the fault stays active.
@@ -252,13 +255,14 @@ impl Postroad {
         Ok(())
     }
 
-    /// Stops the world and waits for it. Dropping it stops it without waiting.
+    /// Stops the world and waits until it has stopped. Dropping it stops it without waiting.
     pub async fn stop(self) {
         self.running.stop().await;
     }
 }
 
 impl Drop for Postroad {
+    /// Asks the world to stop, without waiting for it.
     fn drop(&mut self) {
         self.running.request_stop();
     }

@@ -46,7 +46,7 @@ pub(super) fn world(users: &[String], password: &str) -> Result<String, Error> {
     Ok(world.to_string())
 }
 
-/// The services of a test world, each with an ephemeral port: all but the greeter.
+/// Returns the services of a test world, each with port 0, that is, an ephemeral one: all but the greeter.
 pub(super) fn ports() -> BTreeMap<Service, u16> {
     use Service::{Dns, Http, Imap, Imaps, Pop3, Pop3s, Smtp, Smtps, Submission, Submissions};
     [Smtp, Smtps, Submission, Submissions, Pop3, Pop3s, Imap, Imaps, Http, Dns].map(|service| (service, 0)).into()
@@ -59,8 +59,8 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// Adds an MTA and an MDA, each with the next address, and returns their names: `mta-NAME` and `mda-NAME`, with a number
-    /// behind it if there are such hosts already, as for `a.b.test` and `a-b.test`.
+    /// Adds an MTA and an MDA, each with the next address, and returns their names: `mta-NAME` and `mda-NAME`, with the
+    /// same number behind both if `mta-NAME` exists already, as for `a.b.test` and `a-b.test`.
     fn pair(&mut self, name: &str) -> (String, String) {
         let number = self.mtas.len();
         let (high, low) = (number / 250, number % 250 + 1);

@@ -61,7 +61,7 @@ impl Environment {
         })
     }
 
-    /// The network interface of a host, with its addresses.
+    /// The network interface from which a host with these addresses listens and connects.
     pub(super) fn interface(&self, host: &Host) -> Interface {
         self.net.interface(&host.addresses)
     }

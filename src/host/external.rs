@@ -29,7 +29,7 @@ impl ExternalMtas {
         Self { offset, ports: Mutex::default(), mailins: Mutex::default() }
     }
 
-    /// Where each external MTA reaches the other hosts.
+    /// The local addresses at which each external MTA that was started reaches the other hosts.
     pub(super) fn ports(&self) -> ExternalPorts {
         lock(&self.ports).clone()
     }
@@ -58,8 +58,8 @@ impl ExternalMtas {
         Ok(())
     }
 
-    /// Starts the queue of a mailin MTA, and forwards its host's port 25 to its server, which is started the first
-    /// time, and reopened after that.
+    /// Forwards port 25 of a host to its mailin server, which is started by the first call and reopened by later ones,
+    /// and starts the queue of its MTA, until the tasks of the host stop.
     pub(super) fn start_mailin(
         &self,
         env: &Environment,
@@ -103,8 +103,8 @@ struct Forwarder {
 }
 
 impl Forwarder {
-    /// Forwards to the SMTP port of an MTA, or to the LMTP port of an MDA; `None` if there is no such host, or
-    /// none of its addresses is of a family of those of `from`.
+    /// A forwarder of connections as those of the host `from`, to port 25 of the MTA `to` or the LMTP port of the MDA
+    /// `to`. `None` if there is no such host, or none of its addresses is of a family of those of `from`.
     fn between(env: &Environment, from: &Host, to: &str) -> Option<Self> {
         let to = env.world.hosts.get(to)?;
         let port = if matches!(to.role, Role::Mda(_)) { port::LMTP } else { port::SMTP };
@@ -115,7 +115,8 @@ impl Forwarder {
 }
 
 impl Service for Forwarder {
-    /// Has no timeout of its own, since both ends have one. If the host is off, the connection is closed at once.
+    /// Connects to the target as the host, and copies bytes both ways until both ends have closed. Has no timeout of
+    /// its own, since both ends have one. If the target is off, the connection is closed at once.
     async fn serve_connection(self, mut stream: Stream, _stop: Stop) -> Result<(), NetError> {
         let mut inside = self.from.connect(self.to).await?;
         copy_bidirectional(&mut stream, &mut inside).await?;

@@ -237,7 +237,8 @@ impl Fault {
         }
     }
 
-    /// The hosts that the fault names, without [`OUTSIDE`]; also the target host of a fault of DNS.
+    /// The hosts that the fault names, without [`OUTSIDE`]; of a fault of DNS, the host that wrong or moved names lead
+    /// to.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
             Self::Off { host, .. }
@@ -295,8 +296,8 @@ impl Fault {
 }
 
 impl DnsFaultKind {
-    /// What happens to the names, as the predicate of a sentence; `host` is that of [`Self::Wrong`] and
-    /// [`Self::Moved`].
+    /// What happens to the names, as the predicate of a sentence. `host` is where the names lead with [`Self::Wrong`]
+    /// and [`Self::Moved`]; it is not used otherwise.
     fn describe(self, host: &str) -> String {
         match self {
             Self::Silent => "get no answer".to_owned(),

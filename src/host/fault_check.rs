@@ -8,7 +8,7 @@ impl Fault {
     /// Checks the fault for this world.
     ///
     /// # Errors
-    /// One line: what is wrong, or why it would have no effect, and what to write instead.
+    /// One line: what is wrong, or why it would have no effect, and mostly what to write instead.
     pub fn check(&self, world: &World) -> Result<(), String> {
         for name in self.hosts() {
             let host = world.hosts.get(name).ok_or_else(|| format!("there is no host `{name}` in this world"))?;

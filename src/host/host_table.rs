@@ -47,6 +47,7 @@ impl HostTable {
         Self(world.hosts.keys().map(|host| (host.clone(), HostState::default())).collect())
     }
 
+    /// The state of a host; `None` if the world has no such host.
     pub(super) fn get(&self, host: &str) -> Option<&HostState> {
         self.0.get(host)
     }
@@ -58,11 +59,12 @@ impl HostTable {
 }
 
 impl HostState {
+    /// Locks the tasks of the host, and what keeps it off.
     pub(super) fn power(&self) -> MutexGuard<'_, Power> {
         lock(&self.power)
     }
 
-    /// The faults that keep the host off.
+    /// The ids of the faults that keep the host off; empty if it is on, or off for another reason.
     pub(super) fn faults(&self) -> Vec<u64> {
         let fault = |hold: &Hold| match hold {
             Hold::Fault(id) => Some(*id),

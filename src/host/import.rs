@@ -30,6 +30,7 @@ pub struct Imported {
 }
 
 impl std::ops::AddAssign for Imported {
+    /// Adds the numbers of a further import.
     fn add_assign(&mut self, more: Self) {
         self.stored += more.stored;
         self.known += more.known;
@@ -48,20 +49,21 @@ pub async fn import(running: &RunningWorld, folder: &Path, notes: &Path) -> Resu
     for (path, name) in folders(folder)? {
         let address = name.parse::<Address>().ok().filter(|_| running.env.world.secret(&name).is_some());
         let account =
-            address.ok_or_else(|| failed(&path, "its name is no address with a mailbox in this world"))?.key();
+            address.ok_or_else(|| import_error(&path, "its name is no address with a mailbox in this world"))?.key();
         if path.join("cur").is_dir() {
-            import.files(&account, "INBOX", &path).await?;
+            import.import_path(&account, "INBOX", &path).await?;
             continue;
         }
         for (path, name) in entries(&path)? {
             let mailbox = if path.is_dir() { name.as_str() } else { "INBOX" };
-            import.files(&account, mailbox, &path).await?;
+            import.import_path(&account, mailbox, &path).await?;
         }
     }
     Ok(import.imported)
 }
 
-fn failed(path: &Path, why: impl ToString) -> Error {
+/// The [`Error::Import`] of this file, folder or account.
+fn import_error(path: &Path, why: impl ToString) -> Error {
     Error::Import { path: path.into(), why: why.to_string() }
 }
 
@@ -77,14 +79,14 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
         entries.sort();
         Ok(entries)
     };
-    read().map_err(|error| failed(folder, error))
+    read().map_err(|error| import_error(folder, error))
 }
 
 /// As [`entries`], all of which must be folders.
 fn folders(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let entries = entries(folder)?;
     match entries.iter().find(|(path, _)| !path.is_dir()) {
-        Some((path, _)) => Err(failed(path, "it is no folder named by an address, with the mail of its account")),
+        Some((path, _)) => Err(import_error(path, "it is no folder named by an address, with the mail of its account")),
         None => Ok(entries),
     }
 }
@@ -108,19 +110,19 @@ struct Batch {
 impl Import<'_> {
     /// Imports a file or a folder into the mailbox `base` and those below it, in batches. What is noted, or was stored
     /// before, is only counted as known. An empty folder imports nothing; an empty message is an error.
-    async fn files(&mut self, account: &str, base: &str, path: &Path) -> Result<(), Error> {
+    async fn import_path(&mut self, account: &str, base: &str, path: &Path) -> Result<(), Error> {
         let files = match read_mail_files(path) {
             Ok(files) => files,
             Err(SourceError::Empty(_)) => return Ok(()),
-            Err(error) => return Err(failed(path, error)),
+            Err(error) => return Err(import_error(path, error)),
         };
         // The messages of a mailbox come together.
         let (mut mailbox, mut batch) = (base.to_owned(), Batch::default());
         for file in files {
             let MessageFile { name, mailbox: below, flags, received, message } =
-                file.map_err(|error| failed(path, error))?;
+                file.map_err(|error| import_error(path, error))?;
             if message.is_empty() {
-                return Err(failed(Path::new(&name), "it is empty"));
+                return Err(import_error(Path::new(&name), "it is empty"));
             }
             let own = match below {
                 Some(below) if base.eq_ignore_ascii_case("INBOX") => below,
@@ -167,7 +169,7 @@ impl Import<'_> {
 
     /// How often a mailbox has which message that is not noted, by hash; empty if there is no such mailbox.
     fn stored(&self, account: &str, mailbox: &str) -> Result<BTreeMap<Hash, usize>, Error> {
-        let failed = |error| failed(Path::new(account), error);
+        let failed = |error| import_error(Path::new(account), error);
         let mut stored = BTreeMap::new();
         let opened = match self.running.mailboxes.open(account, mailbox) {
             Ok(opened) => opened,
@@ -187,7 +189,7 @@ impl Import<'_> {
     /// Appends a batch to a mailbox, which is created if needed, and then notes its keys. Some keys may have no
     /// message: those that a killed start has stored.
     async fn store(&mut self, account: &str, mailbox: &str, batch: Batch) -> Result<(), Error> {
-        let failed = |error| failed(Path::new(account), error);
+        let failed = |error| import_error(Path::new(account), error);
         let (mailboxes, count) = (&self.running.mailboxes, batch.messages.len());
         if count != 0 {
             mailboxes.ensure_account(account).await.map_err(failed)?;
@@ -203,6 +205,7 @@ impl Import<'_> {
 
 type Hash = [u8; blake3::OUT_LEN];
 
+/// The BLAKE3 hash of a message, by which [`Import::take_stored`] compares.
 fn hash(message: &[u8]) -> Hash {
     *blake3::hash(message).as_bytes()
 }
@@ -230,9 +233,9 @@ struct Notes {
 impl Notes {
     /// Reads the file, which is created if it does not exist.
     fn read(path: &Path) -> Result<Self, Error> {
-        let file = private_file().append(true).create(true).open(path).map_err(|error| failed(path, error))?;
+        let file = private_file().append(true).create(true).open(path).map_err(|error| import_error(path, error))?;
         let mut imported: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-        for line in fs::read_to_string(path).map_err(|error| failed(path, error))?.lines() {
+        for line in fs::read_to_string(path).map_err(|error| import_error(path, error))?.lines() {
             imported.entry(line.to_owned()).or_default().0 += 1;
         }
         Ok(Self { path: path.to_owned(), file, imported })
@@ -243,7 +246,8 @@ impl Notes {
         self.imported.contains_key(key.to_hex().as_str())
     }
 
-    /// Counts one more copy of a message that is met; whether earlier starts imported as many copies.
+    /// Counts one more copy of a message that this import meets; returns whether earlier starts imported as many
+    /// copies, so that it is left out.
     fn take(&mut self, key: &Key) -> bool {
         let met = self.imported.get_mut(key.to_hex().as_str());
         met.is_some_and(|(noted, met)| {
@@ -256,6 +260,6 @@ impl Notes {
     fn add(&mut self, keys: &[Key]) -> Result<(), Error> {
         let lines: String = keys.iter().map(|key| format!("{}\n", key.to_hex())).collect();
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
-        written.map_err(|error| failed(&self.path, error))
+        written.map_err(|error| import_error(&self.path, error))
     }
 }

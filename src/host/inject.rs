@@ -18,13 +18,15 @@ use crate::store::DiskFault;
 use crate::world::{Domain, Engine, HostName, Service};
 
 impl RunningWorld {
-    /// Injects a fault. Hosts that the world does not have are ignored; check with [`RunningWorld::validate`] first.
+    /// Injects a fault, until the returned list is given to [`RunningWorld::clear`]. Hosts that the world does not have
+    /// are ignored; check with [`RunningWorld::validate`] first.
     pub async fn inject(&self, fault: &Fault) -> UndoList {
         let id = self.faults.next_id();
         UndoList { id, steps: self.inject_with_id(fault, id).await }
     }
 
-    /// Injects a fault and returns the steps that clear it; `id` identifies what it keeps off.
+    /// Injects a fault and returns the steps that clear it. A host that it turns off is held off by the fault with this
+    /// id.
     async fn inject_with_id(&self, fault: &Fault, id: u64) -> Vec<UndoStep> {
         match fault {
             Fault::Off { host, startup } => {
@@ -157,8 +159,8 @@ impl RunningWorld {
         self.faults.active().values().map(|(active, _)| active.clone()).collect()
     }
 
-    /// How often [`RunningWorld::begin_fault`] and [`RunningWorld::end_fault`] changed the active faults, or a host was
-    /// turned on or off, and each such change from now on.
+    /// A receiver that is notified when [`RunningWorld::begin_fault`] or [`RunningWorld::end_fault`] changes the active
+    /// faults, or a host is turned on or off. Its value is the number of such changes since the start.
     pub fn fault_changes(&self) -> watch::Receiver<u64> {
         self.faults.changes().subscribe()
     }
@@ -244,7 +246,8 @@ impl RunningWorld {
         other.map_or(TlsFault::Absent, TlsFault::Presents)
     }
 
-    /// Injects a fault, which `fault` makes anew for each direction, between two hosts or a host and [`OUTSIDE`].
+    /// Injects a fault into the link between two hosts, or a host and [`OUTSIDE`], and returns the steps that clear it.
+    /// `fault` makes it anew for each direction that `direction` has.
     fn inject_link_faults(
         &self,
         between: &[String; 2],
@@ -261,8 +264,8 @@ impl RunningWorld {
         links.map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
     }
 
-    /// Drops what the resolvers of all MTAs know of this domain and the names below it, or of all names if it is empty:
-    /// it is from before the fault, or before its end.
+    /// Drops the answers that the resolvers of all MTAs have for this domain and the names below it, or for all names
+    /// if it is empty: those from before a fault begins or ends are out of date then.
     fn forget_names(&self, domain: &str) {
         self.mtas.values().for_each(|mta| mta.forget_names(domain));
     }

@@ -36,7 +36,8 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// Adds the failed recipients of a delivery report to `failures`; one without a journey is ignored.
+    /// Adds the failed recipients of a delivery report, with the journey of its message, to `failures`. A report that
+    /// names no journey is ignored.
     fn note_failures(&mut self, report: &[u8]) {
         let Some(DeliveryReport { journey: Some(journey), recipients, .. }) = DeliveryReport::read(report) else {
             return;

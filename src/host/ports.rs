@@ -25,6 +25,7 @@ pub(super) enum PortOffset {
 }
 
 impl Default for PortOffset {
+    /// No offset: the ports of the world file.
     fn default() -> Self {
         Self::By(0)
     }
@@ -59,15 +60,15 @@ impl PublicPorts {
         Self { services, external: PortOffset::Ephemeral }
     }
 
-    /// How the local ports of external MTAs are changed.
+    /// How the ports that the world file gives external MTAs are moved.
     pub(super) fn external_offset(&self) -> PortOffset {
         self.external
     }
 }
 
 impl PortOffset {
-    /// The address of a local port for an external MTA. It is on loopback: these MTAs run on this machine and are
-    /// trusted, and no other machine may connect there.
+    /// Where an external MTA reaches another host: this port of the world file, moved by the offset, or an ephemeral
+    /// one. It is on loopback: these MTAs run on this machine and are trusted, and no other machine may connect there.
     ///
     /// # Errors
     /// The port would be higher than 65535.
@@ -131,17 +132,17 @@ impl BoundPorts {
         Ok(())
     }
 
-    /// The public ports of a host; none if there is no such host.
+    /// The public ports that were reserved for a host, with their services; none if there is no such host.
     pub(super) fn of_host(&self, host: &str) -> impl Iterator<Item = (Service, &PublicPort)> {
         self.of_hosts.get(host).into_iter().flatten().map(|(service, port)| (*service, port))
     }
 
-    /// The hosts with public ports.
+    /// The hosts for which public ports were reserved.
     pub(super) fn hosts(&self) -> impl Iterator<Item = &HostName> {
         self.of_hosts.keys()
     }
 
-    /// Binds the public port of a service, and notes where; `None` if none is requested.
+    /// Binds the public port of a service, and notes its address in `bound`; `None` if none is requested.
     ///
     /// # Errors
     /// The port is taken or may not be used.
@@ -153,7 +154,8 @@ impl BoundPorts {
         Ok(Some(listener))
     }
 
-    /// Binds the public port of a service for TCP and UDP, and notes where; `None` if none is requested.
+    /// Binds the public port of a service for TCP and UDP, and notes its address in `bound`; `None` if none is
+    /// requested.
     ///
     /// # Errors
     /// The port is taken or may not be used.

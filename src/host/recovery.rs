@@ -39,8 +39,9 @@ pub(super) async fn recover(env: &Environment, mtas: &BTreeMap<HostName, Mta>) -
     recover_lost(env, mtas, &waiting).await
 }
 
-/// Adds the messages in a queue to `waiting`, page by page, and records those that arrived from `since` on and of which
-/// the event log does not know that they are there. Messages without an id are left out.
+/// Adds the messages in the queue of an MTA to `waiting`, with its host. For those that arrived from `since` on, adds
+/// the events that the event log lacks, as [`found_in_queue`] does, and saves them after each page. Messages without an
+/// id are left out.
 async fn recover_queue(
     env: &Environment,
     mta: &Mta,
@@ -129,14 +130,14 @@ fn found_in_mailbox(
     let named = known.iter().flat_map(|known| known.recipients.keys()).find(|recipient| recipient.key() == key);
     let recipient = named.cloned().unwrap_or(account);
     if known.is_none() {
-        let kind = found(reverse_path, recipient.clone());
+        let kind = found_event(reverse_path, recipient.clone());
         emitter.report_at(saved, journey, None, kind, None);
     }
     emitter.report_at(saved, journey, None, EventKind::Delivered { recipient, account: key, mailbox, uid }, None);
 }
 
-/// The event that a message with this sender was found for this recipient.
-fn found(reverse_path: ReversePath, recipient: Address) -> EventKind {
+/// Makes the event that a message with this sender was found for this recipient.
+fn found_event(reverse_path: ReversePath, recipient: Address) -> EventKind {
     EventKind::Found { reverse_path, recipients: vec![recipient] }
 }
 

@@ -114,7 +114,7 @@ impl RunningWorld {
         &self.ports.bound
     }
 
-    /// Where each external MTA reaches the other hosts.
+    /// The local addresses at which each external MTA that was started reaches the other hosts.
     pub fn external_ports(&self) -> ExternalPorts {
         self.external.ports()
     }
@@ -136,7 +136,7 @@ impl RunningWorld {
         self.ports.bind_tcp_udp(&self.env.net, service).await
     }
 
-    /// Fires when the world stops.
+    /// The stop that fires when the world stops.
     pub fn stopping(&self) -> Stop {
         self.public.stop.clone()
     }
@@ -190,7 +190,8 @@ impl RunningWorld {
         self.hosts.get(host).is_some_and(|state| state.power().tasks.is_some())
     }
 
-    /// Whether a host is not left to another process; also for one that the world does not have.
+    /// Whether this process runs a host that the world has, rather than another process; `true` for one that it does
+    /// not have.
     pub(super) fn runs_here(&self, host: &str) -> bool {
         self.env.world.hosts.get(host).is_none_or(|host| self.selection.includes(&host.name))
     }

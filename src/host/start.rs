@@ -145,7 +145,7 @@ impl Starting<'_> {
         let names = NameServer::new(FaultyZones::new(zones, self.context.faults.dns_faults()));
         self.listen(port::DNS, None, names.clone()).await?;
         let sockets =
-            self.context.env.interface(self.host).listen_udp(port::DNS).await.map_err(|why| self.failed(why))?;
+            self.context.env.interface(self.host).listen_udp(port::DNS).await.map_err(|why| self.host_error(why))?;
         for socket in sockets {
             self.tasks.spawn(names.clone().serve_udp(socket, self.tasks.stop.clone()));
         }
@@ -240,14 +240,16 @@ impl Starting<'_> {
 
     /// Serves a port at each address of the host with this service; `tls` is for TLS from the start.
     async fn listen(&self, port: u16, tls: Option<TlsAcceptor>, service: impl net::Service) -> Result<(), Error> {
-        let listeners = self.context.env.interface(self.host).listen(port).await.map_err(|why| self.failed(why))?;
+        let listeners = self.context.env.interface(self.host).listen(port).await.map_err(|why| self.host_error(why))?;
         for listener in listeners {
             self.tasks.serve(listener, tls.clone(), service.clone());
         }
         Ok(())
     }
 
-    fn failed(&self, why: net::Error) -> Error {
+    /// The error that this host cannot start, for this reason. Failures at public ports are [`Error::PublicPort`]
+    /// instead.
+    fn host_error(&self, why: net::Error) -> Error {
         Error::Host { host: self.host.name.to_string(), why }
     }
 }

@@ -172,8 +172,8 @@ pub enum Request {
 }
 
 impl Request {
-    /// Returns whether it is only valid in the selected state (RFC 9051 §6.4): `CLOSE`, `UNSELECT`, `EXPUNGE`,
-    /// `SEARCH`, `SORT`, `THREAD`, `FETCH`, `STORE`, `COPY`, `MOVE` and `REPLACE`, with `UID` or without.
+    /// Returns whether this command is only valid in the selected state (RFC 9051 §6.4): `CLOSE`, `UNSELECT`,
+    /// `EXPUNGE`, `SEARCH`, `SORT`, `THREAD`, `FETCH`, `STORE`, `COPY`, `MOVE` and `REPLACE`, with `UID` or without.
     pub fn needs_mailbox(&self) -> bool {
         match self {
             Self::Close { .. }
@@ -190,8 +190,8 @@ impl Request {
         }
     }
 
-    /// Returns whether it is `FETCH`, `STORE`, `SEARCH`, `SORT` or `THREAD` without `UID`: these use sequence numbers,
-    /// so no `EXPUNGE` may be sent before the reply. RFC 9051 §7.5.1.
+    /// Returns whether this command is `FETCH`, `STORE`, `SEARCH`, `SORT` or `THREAD` without `UID`: these use sequence
+    /// numbers, so no `EXPUNGE` may be sent before the reply. RFC 9051 §7.5.1.
     pub fn holds_expunges(&self) -> bool {
         match self {
             Self::Fetch { set, .. } | Self::Store(Store { set, .. }) => !set.uid,
@@ -200,14 +200,14 @@ impl Request {
         }
     }
 
-    /// Returns whether it is `SEARCH`, `SORT`, `THREAD` or `FETCH`, with `UID` or without: changes by other sessions,
-    /// except expunges, are reported before it is executed, so that it finds new messages. RFC 9051 §5.2, §7.
+    /// Returns whether this command is `SEARCH`, `SORT`, `THREAD` or `FETCH`, with `UID` or without: changes by other
+    /// sessions, except expunges, are reported before it is executed, so that it finds new messages. RFC 9051 §5.2, §7.
     pub fn sees_arrivals(&self) -> bool {
         matches!(self, Self::Search(_) | Self::Sort(_) | Self::Thread(_) | Self::Fetch { .. })
     }
 
-    /// Returns whether it is only valid after `ENABLE QRESYNC`: `SELECT` or `EXAMINE` with `QRESYNC`, and `FETCH` with
-    /// `VANISHED`. RFC 7162 §3.2.5, §3.2.6.
+    /// Returns whether this command is only valid after `ENABLE QRESYNC`: `SELECT` or `EXAMINE` with `QRESYNC`, and
+    /// `FETCH` with `VANISHED`. RFC 7162 §3.2.5, §3.2.6.
     pub fn needs_qresync(&self) -> bool {
         match self {
             Self::Select { resync, .. } => resync.is_some(),
@@ -216,9 +216,9 @@ impl Request {
         }
     }
 
-    /// Returns whether it enables CONDSTORE (RFC 7162 §3.1): `SELECT` with `CONDSTORE` or `QRESYNC`, `HIGHESTMODSEQ`
-    /// in `STATUS` or `LIST`, `MODSEQ` or `CHANGEDSINCE` in `FETCH`, `UNCHANGEDSINCE` in `STORE`, the key `MODSEQ` in a
-    /// search, sort or thread, and the item `MODSEQ` for the selected mailbox in `NOTIFY`.
+    /// Returns whether this command enables CONDSTORE (RFC 7162 §3.1): `SELECT` with `CONDSTORE` or `QRESYNC`,
+    /// `HIGHESTMODSEQ` in `STATUS` or `LIST`, `MODSEQ` or `CHANGEDSINCE` in `FETCH`, `UNCHANGEDSINCE` in `STORE`, the
+    /// key `MODSEQ` in a search, sort or thread, and the item `MODSEQ` for the selected mailbox in `NOTIFY`.
     pub fn enables_condstore(&self) -> bool {
         match self {
             Self::Select { condstore, resync, .. } => *condstore || resync.is_some(),

@@ -55,20 +55,20 @@ pub enum Item {
 }
 
 impl Item {
-    /// Returns whether it sets `\Seen`: `BODY[...]` and `BINARY[...]` without `PEEK`, `RFC822` and `RFC822.TEXT`.
-    /// RFC 9051 §6.4.5.
+    /// Returns whether a `FETCH` of this item sets `\Seen`: `BODY[...]` and `BINARY[...]` without `PEEK`, `RFC822` and
+    /// `RFC822.TEXT`. RFC 9051 §6.4.5.
     pub fn sets_seen(&self) -> bool {
         matches!(self, Self::Body { peek: false, .. } | Self::Binary { peek: false, .. })
     }
 
-    /// Whether its value comes from the [`crate::imap::Summary`]: `ENVELOPE`, `BODYSTRUCTURE` (but not `BODY`) and
-    /// `THREADID`.
+    /// Returns whether the value of this item comes from the [`crate::imap::Summary`]: `ENVELOPE`, `BODYSTRUCTURE` (but
+    /// not `BODY`) and `THREADID`.
     pub fn needs_summary(&self) -> bool {
         matches!(self, Self::Envelope | Self::BodyStructure { extensible: true } | Self::ThreadId)
     }
 
-    /// Whether it needs the [`crate::imap::Structure`] of the message: `BODY` without a section, `BINARY`,
-    /// `BINARY.SIZE`, and `BODY[...]` with part numbers.
+    /// Returns whether the value of this item needs the [`crate::imap::Structure`] of the message: `BODY` without a
+    /// section, `BINARY`, `BINARY.SIZE`, and `BODY[...]` with part numbers.
     pub fn needs_structure(&self) -> bool {
         match self {
             // Sections of the message as a whole do not depend on its structure.
@@ -79,15 +79,15 @@ impl Item {
         }
     }
 
-    /// Whether it asks for the header of the message itself, or for fields of that header, and for nothing else:
-    /// `BODY[HEADER]`, `BODY[HEADER.FIELDS (...)]`, `RFC822.HEADER`.
+    /// Returns whether this item asks for the header of the message itself, or for fields of that header, and for
+    /// nothing else: `BODY[HEADER]`, `BODY[HEADER.FIELDS (...)]`, `BODY[HEADER.FIELDS.NOT (...)]`, `RFC822.HEADER`.
     pub fn is_of_header(&self) -> bool {
         let Self::Body { section: Section { part, text }, .. } = self else { return false };
         part.is_empty() && matches!(text, SectionText::Header | SectionText::HeaderFields { .. })
     }
 
-    /// The names in `BODY[HEADER.FIELDS (...)]` of the message itself, as the client wrote them; `None` for all other
-    /// items, `HEADER.FIELDS.NOT` included.
+    /// Returns the names in `BODY[HEADER.FIELDS (...)]` of the message itself, as the client wrote them; `None` for all
+    /// other items, `HEADER.FIELDS.NOT` included.
     pub fn field_names(&self) -> Option<&[String]> {
         match self {
             Self::Body { section: Section { part, text: SectionText::HeaderFields { not: false, names } }, .. }
@@ -100,13 +100,13 @@ impl Item {
     }
 
     /// Returns the names in `BODY[HEADER.FIELDS (...)]` of the message itself, if [`is_listed_field`] holds for all of
-    /// them, so that the kept header has these fields; `None` if not, and for all other items.
+    /// them, so that the kept header answers the item; `None` if not, and for all other items.
     pub fn listed_fields(&self) -> Option<&[String]> {
         self.field_names().filter(|names| names.iter().all(|name| is_listed_field(name)))
     }
 
-    /// Returns whether it needs the bytes of the message, or at least those of its header: `BODY[...]`, `BINARY`,
-    /// `BINARY.SIZE`, `RFC822`, `RFC822.HEADER` and `RFC822.TEXT`.
+    /// Returns whether the value of this item needs the bytes of the message, or at least those of its header:
+    /// `BODY[...]`, `BINARY`, `BINARY.SIZE`, `RFC822`, `RFC822.HEADER` and `RFC822.TEXT`.
     pub fn needs_message(&self) -> bool {
         matches!(self, Self::Body { .. } | Self::Binary { .. } | Self::BinarySize(_))
     }

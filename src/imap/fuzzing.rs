@@ -17,7 +17,7 @@ const MAX_SIZE: usize = 500;
 /// Numbers for which the membership in a set is checked.
 const CHECKED_NUMBERS: [u32; 8] = [1, 2, 3, 9, 10, 4000, u32::MAX - 1, u32::MAX];
 
-/// The bytes of a client. The first byte selects the settings, the second the chunk size.
+/// Runs a session with the bytes of a client, of which the first selects the settings, the second the chunk size.
 ///
 /// # Panics
 /// If the session breaks an invariant, as for all functions below.
@@ -53,8 +53,8 @@ pub fn session(input: &[u8]) {
     });
 }
 
-/// A search key and, after the first line end, a message: a precomputed summary must never change the result of a
-/// search.
+/// Checks a search key with, after the first line end, a message: a precomputed summary must never change the result of
+/// a search.
 ///
 /// # Panics
 /// As [`session()`].
@@ -104,7 +104,7 @@ pub fn search(input: &[u8]) {
     );
 }
 
-/// The key of `SEARCH` with this argument; `None` if the command is invalid or is another one.
+/// Returns the key of `SEARCH` with this argument; `None` if the command is invalid or is another one.
 fn key(words: &[u8]) -> Option<Key> {
     let raw = RawCommand { text: [b"a SEARCH ", words, b"\r\n"].concat(), ..RawCommand::default() };
     match command(&raw, true).ok()?.body {
@@ -113,7 +113,7 @@ fn key(words: &[u8]) -> Option<Key> {
     }
 }
 
-/// A sequence set: it contains the same numbers before and after it is resolved, and formatting round-trips.
+/// Checks a sequence set: it contains the same numbers before and after it is resolved, and formatting round-trips.
 ///
 /// # Panics
 /// As [`session()`].
@@ -131,7 +131,7 @@ pub fn sequence_set(input: &[u8]) {
     }
 }
 
-/// The sequence set of `SEARCH` with this argument; `None` if its key is anything but a sequence set.
+/// Returns the sequence set of `SEARCH` with this argument; `None` if its key is anything but a sequence set.
 fn set(words: &[u8]) -> Option<SequenceSet> {
     match key(words)? {
         Key::Sequence(set) => Some(set),
@@ -139,7 +139,8 @@ fn set(words: &[u8]) -> Option<SequenceSet> {
     }
 }
 
-/// A message: its parts lie within their parents, one after the other; and the encoding round-trips.
+/// Checks the structure of a message: its parts lie within their parents, one after the other, and the encoding
+/// round-trips.
 ///
 /// # Panics
 /// As [`session()`].
@@ -172,7 +173,7 @@ fn check_part(part: &Part, within: Span) {
     }
 }
 
-/// The value of a `Date` field: its day and its moment are at most three days apart.
+/// Checks the value of a `Date` field: its day and its moment are at most three days apart.
 ///
 /// # Panics
 /// As [`session()`].
@@ -183,7 +184,7 @@ pub fn date(input: &[u8]) {
     assert!((date.timestamp - midnight).abs() < 3 * 86_400, "{date:?}");
 }
 
-/// An encoded body: what is decoded is not longer.
+/// Checks the decoders of base64 and quoted-printable: what they return is not longer than the encoded body allows.
 ///
 /// # Panics
 /// As [`session()`].

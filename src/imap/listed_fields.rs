@@ -64,8 +64,9 @@ pub fn is_listed_field(name: &str) -> bool {
 }
 
 impl KeptHeader<Vec<u8>> {
-    /// All of this header (with its empty line) if the content, header included, has at least `LARGE_MESSAGE_BYTES`,
-    /// and the header at most `MAX_KEPT_BYTES`; else its listed fields; `None` if these are longer.
+    /// Returns what is kept of a header, given with its empty line: all of it if the content, header included, has at
+    /// least `LARGE_MESSAGE_BYTES`, and the header at most `MAX_KEPT_BYTES`; else its listed fields; `None` if these
+    /// are longer than that.
     pub(super) fn of(header: &[u8], content_bytes: usize) -> Option<Self> {
         if LARGE_MESSAGE_BYTES <= content_bytes && header.len() <= MAX_KEPT_BYTES {
             return Some(Self { bytes: header.to_vec(), is_whole: true });

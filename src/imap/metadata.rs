@@ -69,9 +69,9 @@ impl Depth {
     }
 }
 
-/// Returns why an entry name is invalid, as text for the reply; `None` when it is valid: printable ASCII without `*`
-/// and `%`, at most `MAX_ENTRY_BYTES` long, with `/private` or `/shared` in any case as its first part, no empty part,
-/// and no slash at the end. A lone `/private` or `/shared` is valid. RFC 5464 §3.2.
+/// Returns why an entry name is invalid, as text for the reply; `None` if it is valid: printable ASCII without `*` and
+/// `%`, at most `MAX_ENTRY_BYTES` long, with `/private` or `/shared` in any case as its first part, no empty part, and
+/// no slash at the end. A lone `/private` or `/shared` is valid. RFC 5464 §3.2.
 pub(super) fn invalid_entry(entry: &str) -> Option<&'static str> {
     let scope = entry.split('/').nth(1).unwrap_or_default();
     if entry.bytes().any(|byte| !(b' '..=b'~').contains(&byte) || matches!(byte, b'*' | b'%')) {
@@ -91,8 +91,8 @@ pub(super) fn invalid_entry(entry: &str) -> Option<&'static str> {
 const MAX_ENTRY_BYTES: usize = 255;
 
 impl ResponseBuffer {
-    /// Writes `METADATA` with only the names of entries, without values, which another session changed. RFC 5464
-    /// §4.4.2.
+    /// Writes `METADATA` of a mailbox, or of the server if its name is empty, with the names of entries that another
+    /// session changed, without their values. RFC 5464 §4.4.2.
     pub fn annotated(&mut self, mailbox: &str, entries: &[String]) {
         self.text("* METADATA ").mailbox(mailbox);
         for entry in entries {
@@ -101,8 +101,8 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// Writes `METADATA` with entries and values, at least one; the value `None` is sent as `NIL`, one with NUL as a
-    /// literal8, others as a string. RFC 5464 §4.4.1.
+    /// Writes `METADATA` of a mailbox, or of the server if its name is empty, with entries and values, at least one;
+    /// the value `None` is sent as `NIL`, one with NUL as a literal8, others as a string. RFC 5464 §4.4.1.
     pub fn metadata(&mut self, mailbox: &str, values: &[(&str, Option<&[u8]>)]) {
         self.text("* METADATA ").mailbox(mailbox).text(" (");
         for (at, (entry, value)) in values.iter().enumerate() {

@@ -51,7 +51,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// The mailbox names that the client gave with the filter; none for [`Filter::Personal`] and
+    /// Returns the mailbox names that the client gave with the filter; none for [`Filter::Personal`] and
     /// [`Filter::Subscribed`].
     pub fn names(&self) -> &[String] {
         match self {
@@ -89,7 +89,7 @@ impl Events {
         server_metadata: false,
     };
 
-    /// The union of both sets.
+    /// Returns the union of both sets.
     pub fn with(self, other: Self) -> Self {
         Self {
             messages: self.messages || other.messages,

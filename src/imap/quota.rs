@@ -21,7 +21,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// Returns the name on the wire: `STORAGE` or `MESSAGE`.
+    /// Returns the name of the resource on the wire: `STORAGE` or `MESSAGE`.
     fn name(self) -> &'static str {
         match self {
             Self::Storage => "STORAGE",
@@ -31,8 +31,8 @@ impl Resource {
 }
 
 impl ResponseBuffer {
-    /// `QUOTA`: each resource with its usage and its limit, in this order, in the unit of [`Resource`]. RFC 9208
-    /// §4.2.1.
+    /// Writes `QUOTA` of a quota root: each resource with its usage and its limit, in this order, both in the unit of
+    /// the [`Resource`]. RFC 9208 §4.2.1.
     pub fn quota(&mut self, root: &str, resources: impl IntoIterator<Item = (Resource, u64, u64)>) {
         self.text("* QUOTA ").astring(root).text(" (");
         for (at, (resource, usage, limit)) in resources.into_iter().enumerate() {

@@ -105,8 +105,8 @@ impl SortKeys {
         }
     }
 
-    /// Compares the collated first From, To or Cc address, or the subject; always `Equal` for arrival, date and size,
-    /// which the caller compares.
+    /// Compares with the keys of another message, ascending, by From, To or Cc (the collated first address) or by
+    /// subject; always `Equal` by arrival, date and size, which the caller compares.
     pub fn compare(&self, by: SortKey, other: &Self) -> Ordering {
         match by {
             SortKey::From => self.addresses[0].cmp(&other.addresses[0]),
@@ -117,8 +117,8 @@ impl SortKeys {
         }
     }
 
-    /// Returns the stored form, without [`SortKeys::sent`]: the From, To and Cc address, the subject, `R` for a reply,
-    /// the own id and the references; each value, also an empty one, ends in NUL, which none of them contains.
+    /// Returns the form for storage, without [`SortKeys::sent`]: the From, To and Cc address, the subject, `R` for a
+    /// reply, the own id and the references; each value, also an empty one, ends in NUL, which none of them contains.
     pub fn to_bytes(&self) -> Vec<u8> {
         let [from, to, cc] = &self.addresses;
         let reply = if self.is_reply { "R" } else { "" };
@@ -127,8 +127,8 @@ impl SortKeys {
         values.flat_map(|value| [value, "\0"]).collect::<String>().into_bytes()
     }
 
-    /// Reads the stored form, and sets [`SortKeys::sent`] to `sent`; values that are missing are empty, and bytes that
-    /// are not UTF-8 become U+FFFD.
+    /// Reads the form of [`SortKeys::to_bytes`], and sets [`SortKeys::sent`] to `sent`; values that are missing are
+    /// empty, and bytes that are not UTF-8 become U+FFFD.
     pub fn from_bytes(bytes: &[u8], sent: Option<i64>) -> Self {
         let mut values = bytes.split(|byte| *byte == 0).map(|value| String::from_utf8_lossy(value).into_owned());
         let mut next = || values.next().unwrap_or_default();
@@ -140,9 +140,9 @@ impl SortKeys {
     }
 }
 
-/// The id of the thread of a message, from its stored [`SortKeys`] and the email id that its copies share: a hash of
-/// its first reference, else of its own Message-ID, else of the email id. So messages with the same first reference,
-/// and the message with that id, have the same thread. RFC 8474 §5.2.
+/// Returns the id of the thread of a message, from its stored [`SortKeys`] and the email id that its copies share: a
+/// hash of its first reference, else of its own Message-ID, else of the email id. So messages with the same first
+/// reference, and the message with that id, have the same thread. RFC 8474 §5.2.
 pub fn thread_of(sort_keys: &[u8], email: u64) -> u64 {
     let mut ids = sort_keys.split(|byte| *byte == 0).skip(FIXED_VALUES - 1);
     let mut next = || ids.next().filter(|id| !id.is_empty());
@@ -155,14 +155,15 @@ pub fn thread_of(sort_keys: &[u8], email: u64) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|at| bytes[at]))
 }
 
-/// The text as compared: in upper case, decomposed (NFKD), without NUL; the collation i;unicode-casemap. RFC 5051 §2.
+/// Returns a text in the form that is compared: in upper case, decomposed (NFKD), without NUL; the collation
+/// i;unicode-casemap. RFC 5051 §2.
 fn collated(text: &str) -> String {
     let upper: String = text.chars().filter(|char| *char != '\0').flat_map(char::to_uppercase).collect();
     DecomposingNormalizer::new_nfkd().normalize(&upper).into_owned()
 }
 
-/// The Message-IDs of a field, without angle brackets and whitespace, and without the text between them; those longer
-/// than `MAX_ID_BYTES` are omitted. RFC 5322 §3.6.4.
+/// Returns the Message-IDs in the value of a field, in order, without angle brackets and whitespace, and without the
+/// text between them; those longer than `MAX_ID_BYTES` are omitted. RFC 5322 §3.6.4.
 fn ids(field: &str) -> Vec<String> {
     let parts = field.split('<').skip(1).filter_map(|part| part.split_once('>'));
     let ids = parts.map(|(id, _)| id.chars().filter(|char| !char.is_whitespace() && *char != '\0').collect::<String>());

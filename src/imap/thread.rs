@@ -136,9 +136,9 @@ impl Threads {
         self.sort();
     }
 
-    /// Step 1: adds a node for each message, and a placeholder for each id that none of them has, and links each to the
-    /// reference before it, unless that closes a loop. Takes the references out of the members; threads have no parent
-    /// yet.
+    /// Step 1: adds a node for each message, and a placeholder for each referenced id that no message has, and links
+    /// each to the reference before it, unless that closes a loop. Takes the references out of the members; the top
+    /// nodes have no parent yet, not even the root.
     fn link_references(&mut self) {
         let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
         // Messages first, so that every id that exists maps to its message.
@@ -175,7 +175,7 @@ impl Threads {
         }
     }
 
-    /// Returns whether `one` is `other` or an ancestor of it.
+    /// Returns whether node `one` is node `other`, or an ancestor of that.
     fn is_ancestor(&self, one: usize, other: usize) -> bool {
         if one == other {
             return true;
@@ -218,8 +218,8 @@ impl Threads {
         }
     }
 
-    /// Steps 4 and 6: sorts the children of every node, and of the root, by date, then number; a placeholder counts as
-    /// its first child.
+    /// Steps 4 and 6: sorts the children of every node, and of the root, by the date they were sent, then number; a
+    /// placeholder counts as its first child.
     fn sort(&mut self) {
         let mut dates = vec![(i64::MAX, u32::MAX); self.nodes.len()];
         let order = self.top_down();
@@ -233,8 +233,9 @@ impl Threads {
         }
     }
 
-    /// The base subject of a thread, as in [`SortKeys::subject`], and whether its message is a reply: of the top
-    /// message, or of the first child of a placeholder; empty if that is a placeholder, too.
+    /// Returns the base subject of the thread below a top node, as in [`SortKeys::subject`], and whether its message is
+    /// a reply: those of the node's message, or of its first child if it is a placeholder; `("", false)` if that is a
+    /// placeholder, too.
     fn subject(&self, node: usize) -> (&str, bool) {
         let of = |node: usize| {
             self.nodes[node]
@@ -248,8 +249,8 @@ impl Threads {
     }
 
     /// Step 5: merges threads with the same subject, unless it is empty. The children of a placeholder move to another
-    /// placeholder; a thread becomes a child of a placeholder, and a reply of a message that is none; any other two get
-    /// a new placeholder as their parent.
+    /// placeholder; a thread becomes a child of a placeholder, and a reply becomes a child of a message that is none;
+    /// any other two get a new placeholder as their parent.
     fn merge_subjects(&mut self) {
         let roots = self.nodes[ROOT].children.clone();
         let mut first: BTreeMap<String, usize> = BTreeMap::new();

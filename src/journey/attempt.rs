@@ -94,6 +94,7 @@ pub enum LookupOutcome {
 
 /// A question and its answer, such as `a.test MX: 10 mx.a.test (cached)`.
 impl fmt::Display for Lookup {
+    /// One line, such as `a.test MX: mx.a.test (1.5 ms)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, kind, outcome, answers, cached, took_ms, error } = self;
         write!(f, "{name} {kind}: ")?;
@@ -166,6 +167,7 @@ pub fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
 }
 
+/// Whether a duration is 0, which is left out of JSON.
 fn is_zero(milliseconds: &f64) -> bool {
     *milliseconds == 0.0
 }

@@ -28,6 +28,7 @@ impl Remembered {
         }
     }
 
+    /// Whether the journey is among the deleted ones that are remembered.
     pub(super) fn contains(&self, journey: JourneyId) -> bool {
         self.ids.contains(&journey)
     }
@@ -44,8 +45,8 @@ pub struct DeletedJourneys {
 }
 
 impl DeletedJourneys {
-    /// Deletes the journey of a message in the commit that deletes the message, and adds it to these: the store removes
-    /// it now if it is settled there, otherwise once it is, and remembers that.
+    /// Deletes the journey of a message in the commit that deletes the message, and adds it to these, for
+    /// [`EventLog::forget`]. The store removes the journey now if it is settled there, otherwise once it is settled.
     ///
     /// # Errors
     /// The tables cannot be written.
@@ -55,7 +56,7 @@ impl DeletedJourneys {
         Ok(())
     }
 
-    /// Adds those of another commit.
+    /// Adds the journeys that another commit deleted.
     pub fn extend(&mut self, other: Self) {
         self.removed.extend(other.removed);
         self.open.extend(other.open);

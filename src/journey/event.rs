@@ -38,7 +38,8 @@ pub struct Event {
 const INDEX_BYTES: usize = 2048;
 
 impl Event {
-    /// About what it takes in a log: its memory, and with the first event of a journey that of the journey in the index.
+    /// Approximate memory use in a log, in bytes: that of the event and, if it begins a journey, that of the journey in
+    /// the index.
     pub(super) fn retained_bytes(&self) -> usize {
         self.memory_bytes() + if self.kind.begins() { INDEX_BYTES } else { 0 }
     }

@@ -116,7 +116,7 @@ impl JourneyIndex {
         }
     }
 
-    /// The journeys of which the store may know more.
+    /// The journeys of which the store may have earlier events that memory lacks.
     pub(super) fn unresolved(&self) -> Vec<JourneyId> {
         self.unresolved.iter().copied().collect()
     }
@@ -165,7 +165,7 @@ impl JourneyIndex {
         Some(Journey { state: entry.state.clone(), events: entry.events.clone() })
     }
 
-    /// The journeys that match the filter and have numbers below `before`, newest first, with their numbers.
+    /// The journeys in memory that match the filter and have numbers below `before`, newest first, with their numbers.
     pub(super) fn matching<'a>(
         &'a self,
         filter: &'a JourneyFilter,
@@ -188,7 +188,7 @@ impl JourneyIndex {
         Box::new(found.filter(|(number, _)| self.holds(filter, *number)))
     }
 
-    /// Whether the journey with this number matches the filter.
+    /// Whether the journey in memory with this number matches the filter.
     fn holds(&self, filter: &JourneyFilter, number: u64) -> bool {
         let JourneyFilter { to, from, settled } = filter;
         let is = |address: &Address, part| self.by_address.contains(&(address.key(), part, number));
@@ -197,12 +197,12 @@ impl JourneyIndex {
             && settled.is_none_or(|settled| settled != self.open.contains(&number))
     }
 
-    /// The numbers of journeys that are below this one.
+    /// The numbers, below this one, of journeys in memory.
     pub(super) fn numbers_before(&self, number: u64) -> Vec<u64> {
         self.by_number.range(..number).map(|(number, _)| *number).collect()
     }
 
-    /// How many journeys have this number or a higher one.
+    /// How many journeys in memory have this number or a higher one.
     pub(super) fn count_from(&self, number: u64) -> u64 {
         self.by_number.range(number..).count() as u64
     }

@@ -90,7 +90,8 @@ impl EventLog {
         }
     }
 
-    /// Stores all events so far. Does nothing for a log without a store, and must not be used beside [`EventLog::save`].
+    /// Stores all events so far. Does nothing for a log without a store, and must not be used beside
+    /// [`EventLog::save`].
     ///
     /// # Errors
     /// They could not be stored.
@@ -125,7 +126,8 @@ impl EventLog {
         store.read(sqlite::last_time)
     }
 
-    /// The number of the last event that a reader had when it was stored; `None` if it never was, or the log has no store.
+    /// The number of the last event that a reader had when it was stored; `None` if it never was, or the log has no
+    /// store.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -64,7 +64,8 @@ pub(super) struct LogState {
 }
 
 impl LogState {
-    /// The state of a log without events in memory, whose events up to the number `seq` were given out and are stored.
+    /// The state of a log without events in memory. The next event gets a number above `seq`; all up to `seq` count as
+    /// stored.
     fn starting_at(seq: u64) -> Self {
         Self {
             seq,
@@ -103,8 +104,8 @@ impl EventLog {
         Self::with(clock, (capacity, MAX_RETAINED_BYTES), transcripts, true, None, 0)
     }
 
-    /// An event log without an index that retains every event until [`EventLog::discard_through`], for a simulation that
-    /// reads all of them.
+    /// An event log without an index that retains every event until [`EventLog::discard_through`], for a simulation
+    /// that reads all of them.
     pub fn until_discarded(clock: Clock) -> Self {
         Self::with(clock, (usize::MAX, usize::MAX), false, false, None, 0)
     }
@@ -248,7 +249,7 @@ impl EventLog {
         self.0.capacity < state.events.len() || max_bytes < state.bytes
     }
 
-    /// Locks the state of the log.
+    /// Locks the events and journeys in memory.
     pub(super) fn state(&self) -> MutexGuard<'_, LogState> {
         lock(&self.0.state)
     }

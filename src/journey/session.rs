@@ -133,7 +133,8 @@ impl TimedTranscript {
         self.transcript.lines().zip(&self.times).map(|((side, line), time)| (side, line, *time))
     }
 
-    /// Adds one line with its time. A full transcript only counts it as dropped.
+    /// Adds one line of this side, with its time in milliseconds since the beginning. Once the transcript is full, the
+    /// line is only counted as dropped.
     fn note(&mut self, side: Side, line: &str, time: u32) {
         self.transcript.note(side, line);
         self.times.resize(self.transcript.len(), time);
@@ -146,6 +147,7 @@ impl TimedTranscript {
 }
 
 impl Serialize for TimedTranscript {
+    /// As an object: `lines`, each with side, text and time, and `dropped`, the number of lines that were not kept.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Lines<'a> {
@@ -205,8 +207,8 @@ impl Session {
         now.duration_since(self.began).as_millis().try_into().unwrap_or(u32::MAX)
     }
 
-    /// Adds a line to the dialogue. A line of the server is judged, and begins or ends the data of a message; a line of
-    /// the client is the command of a later refusal, and begins the data if it is BDAT.
+    /// Adds a line to the dialogue. A line of the server is judged as a reply, and begins the data of a message if it
+    /// is 354, else ends it. A line of the client is the command of later refusals, and begins the data if it is BDAT.
     fn note(&mut self, side: Side, line: &str, now: Timestamp) {
         let time = self.time(now);
         match side {
@@ -293,12 +295,12 @@ impl Recorder {
         Self(Some(recording))
     }
 
-    /// Whether it notes anything.
+    /// Whether the recorder notes a conversation; otherwise it does nothing.
     pub fn is_noting(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The number of the conversation, if it is noted.
+    /// The number of the conversation; `None` if the recorder does nothing.
     pub fn id(&self) -> Option<u64> {
         self.0.as_ref().map(|recording| recording.id)
     }
@@ -401,7 +403,7 @@ impl Recorder {
 }
 
 impl Session {
-    /// Lists a message, unless it is listed already or too many are.
+    /// Lists the journey of a message, unless it is listed already, or [`MAX_LISTED`] others are.
     fn list(&mut self, journey: JourneyId) {
         if self.journeys.len() < MAX_LISTED && !self.journeys.contains(&journey) {
             self.journeys.push(journey);
@@ -428,12 +430,14 @@ impl Recording {
 }
 
 impl Drop for Recording {
+    /// Ends the conversation as broken off, unless it has ended: no recorder of it is left.
     fn drop(&mut self) {
         self.end(|session| session.add(Outcome::BrokenOff));
     }
 }
 
 impl fmt::Debug for Recorder {
+    /// Shows the number of the conversation only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Recorder({:?})", self.id())
     }
@@ -452,7 +456,7 @@ impl Dialogue {
         Self { transcript: is_recorded.then(Transcript::default), recorder }
     }
 
-    /// Whether anybody wants the lines.
+    /// Whether the lines are kept at all, for events or for the conversation; otherwise they need not be made.
     pub fn is_wanted(&self) -> bool {
         self.transcript.is_some() || self.recorder.is_noting()
     }
@@ -462,7 +466,7 @@ impl Dialogue {
         &self.recorder
     }
 
-    /// Adds one line.
+    /// Adds one line to the transcript and to the conversation.
     pub fn note(&mut self, side: Side, line: &str) {
         if let Some(transcript) = &mut self.transcript {
             transcript.note(side, line);
@@ -470,7 +474,7 @@ impl Dialogue {
         self.recorder.note_lines(side, line);
     }
 
-    /// Adds several lines, as they were on the wire.
+    /// Adds several lines, as they were on the wire, to the transcript and to the conversation.
     pub fn note_lines(&mut self, side: Side, lines: &str) {
         if let Some(transcript) = &mut self.transcript {
             transcript.note_lines(side, lines);
@@ -478,7 +482,8 @@ impl Dialogue {
         self.recorder.note_lines(side, lines);
     }
 
-    /// Adds that one side sent this many bytes of message data, which are not kept, as one line.
+    /// Adds one line to the transcript and to the conversation: that one side sent this many bytes of message data,
+    /// which are not kept.
     pub fn note_data(&mut self, side: Side, bytes: usize) {
         if let Some(transcript) = &mut self.transcript {
             transcript.note_data(side, bytes);
@@ -486,7 +491,8 @@ impl Dialogue {
         self.recorder.note_data(side, bytes);
     }
 
-    /// Takes the transcript since the last call; empty if events want none. The conversation keeps its own.
+    /// Takes the transcript since the last call, for an event; empty if events want none. The transcript of the
+    /// conversation stays as it is.
     pub fn take_transcript(&mut self) -> Transcript {
         self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
     }

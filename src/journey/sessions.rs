@@ -49,7 +49,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Drops the oldest that ended, and returns its size in bytes; `None` if there is none.
+    /// Drops the oldest conversation that ended, and returns its size in bytes; `None` if none has ended.
     fn drop_oldest(&mut self) -> Option<usize> {
         self.ended.pop_first().map(|(_, session)| session.memory_bytes())
     }
@@ -77,7 +77,8 @@ pub struct SessionFilter {
 }
 
 impl SessionFilter {
-    /// Whether a conversation has all that is given. Texts are compared without regard to the case of ASCII letters.
+    /// Whether a conversation has all that the filter gives. Texts are compared without regard to the case of ASCII
+    /// letters.
     fn matches(&self, session: &Session) -> bool {
         let has = |part: &Option<String>, texts: &[Option<&str>]| {
             let is_in = |part: &String| texts.iter().flatten().any(|text| contains(text, part));
@@ -147,6 +148,7 @@ impl Sessions {
         Recorder::new(recording)
     }
 
+    /// The time of the clock of the event log.
     pub(super) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }

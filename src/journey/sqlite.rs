@@ -228,9 +228,9 @@ fn remove_empty_batch(transaction: &Transaction<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds events of a batch, with the number `batch`, to their journey, which they may begin. If the journey is deleted,
-/// and is settled now or has only late events, removes it, or does not store it. Returns what was known of it before,
-/// and whether it is stored now.
+/// Adds the events that the batch with the number `batch` has of a journey, or begins the journey with them. A deleted
+/// journey that is settled now, or consists of late events only, is removed, or not stored at all. Returns what was
+/// stored of it before, and whether it is stored now.
 fn add_to_journey(
     transaction: &Transaction<'_>,
     id: JourneyId,
@@ -266,7 +266,7 @@ fn add_to_journey(
     Ok((found, true))
 }
 
-/// The number of a part in the column `part`.
+/// How the column `part` of `journey_address` represents a part.
 fn part_number(part: Part) -> u8 {
     match part {
         Part::Recipient => 0,
@@ -311,7 +311,8 @@ pub(super) fn events_of(connection: &Connection, id: JourneyId, stored: &Stored)
     Ok(events.into())
 }
 
-/// The events with numbers between these two, both excluded, in order: as many as have this size together, at least one.
+/// The events with numbers between these two, both excluded, in order: as many as have this size together, at least
+/// one.
 pub(super) fn events_between(
     connection: &Connection,
     after: u64,
@@ -334,8 +335,8 @@ pub(super) fn events_between(
     Ok(events)
 }
 
-/// Up to `limit` journeys that match the filter, with numbers below `before`, newest first, except those with these
-/// numbers; without a state where it cannot be read.
+/// Up to `limit` stored journeys that match the filter, with their numbers, which are below `before` and not among
+/// `except`, newest first. The state is `None` where it cannot be read.
 pub(super) fn page(
     connection: &Connection,
     filter: &JourneyFilter,
@@ -354,7 +355,7 @@ pub(super) fn page(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// How many journeys match the filter and have numbers below `before`, except those with these numbers.
+/// How many stored journeys match the filter and have numbers that are below `before` and not among `except`.
 pub(super) fn count_matching(
     connection: &Connection,
     filter: &JourneyFilter,
@@ -475,8 +476,8 @@ pub(super) fn remove_all(transaction: &Transaction<'_>, journeys: &[JourneyId]) 
     Ok(removed)
 }
 
-/// Removes the journey with this number, which must be there, with its addresses, and batches that have events of no
-/// other; the newest one stays for its number, which no other event may have.
+/// Removes the journey with this number, its addresses, and the batches that have no events of others; an error if it
+/// is not stored. The newest batch stays, since its number must not be given to another event.
 fn remove(transaction: &Transaction<'_>, number: u64) -> Result<(), Error> {
     let sql = "DELETE FROM journey WHERE number = ?1 RETURNING state, batches";
     let found = transaction.prepare_cached(sql)?.query_row([number], |row| Ok((state(row, 0), batches(row, 1))));

@@ -145,12 +145,14 @@ struct WithEvents<'a> {
 }
 
 impl utoipa::PartialSchema for Journey {
+    /// The schema of `WithEvents`, as which a journey is serialized.
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
         WithEvents::schema()
     }
 }
 
 impl utoipa::ToSchema for Journey {
+    /// The schemas that the schema of `WithEvents` refers to.
     fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
         WithEvents::schemas(schemas);
     }
@@ -168,6 +170,7 @@ struct ReadJourney {
 }
 
 impl From<ReadJourney> for Journey {
+    /// Works out anew the number and the highest number of the events, which are not part of the serialized form.
     fn from(read: ReadJourney) -> Self {
         let ReadJourney { id, reverse_path, began, recipients, in_doubt, events } = read;
         let event_count = events.len() as u64;
@@ -180,6 +183,8 @@ impl From<ReadJourney> for Journey {
 }
 
 impl Serialize for Journey {
+    /// As `WithEvents`, one flat object: with `settled`, which is worked out, and without the number and the highest
+    /// number of the events, which `ReadJourney` works out again.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let JourneyState { journey, reverse_path, began, recipients, in_doubt, .. } = &self.state;
         let (id, began, in_doubt, settled) = (*journey, *began, *in_doubt, self.is_settled());
@@ -189,8 +194,8 @@ impl Serialize for Journey {
 }
 
 impl Journey {
-    /// A journey that began then, or with its earliest event, with these events, which are in the order in which they
-    /// happened. Its state is worked out from them.
+    /// A journey with these events, in the order in which they happened, from which its state is worked out. It began
+    /// at `began`, or with its earliest event if that is earlier.
     pub fn of(id: JourneyId, began: Timestamp, events: Vec<Arc<Event>>) -> Self {
         let mut state = JourneyState::new(id, began);
         state.add_all(events.iter().map(Deref::deref));
@@ -323,8 +328,8 @@ impl JourneyState {
         }
     }
 
-    /// Notes that an alias was expanded, or discarded if it has no targets, and that its targets are in transit at the
-    /// host. An alias that is its own target stays in transit.
+    /// Notes that `alias` was expanded to `targets`, which are in transit at the host from now on; without targets,
+    /// that it was discarded there. An alias that is one of its own targets stays in transit itself.
     fn set_expanded(&mut self, host: &str, alias: &Address, targets: &[Address]) {
         let status = match targets {
             [] => RecipientStatus::Discarded { at: host.to_owned() },
@@ -337,14 +342,14 @@ impl JourneyState {
         self.set_underway(host, targets);
     }
 
-    /// The keys of its recipients and of its sender, by which it is found: their addresses in lower case, without
-    /// `+detail`.
+    /// The keys of the recipients and of the sender, by which the index and the store find the journey: their addresses
+    /// in lower case, without `+detail`.
     pub(super) fn keys(&self) -> impl Iterator<Item = (String, Part)> {
         let recipients = self.recipients.keys().map(|recipient| (recipient.key(), Part::Recipient));
         recipients.chain(self.reverse_path.iter().map(|sender| (sender.key(), Part::Sender)))
     }
 
-    /// How many recipients and senders it has: if it grows, so may [`JourneyState::keys`].
+    /// How many recipients and senders the journey has: if it grows, [`JourneyState::keys`] may have more.
     pub(super) fn address_count(&self) -> usize {
         self.recipients.len() + usize::from(self.reverse_path.is_some())
     }
@@ -359,8 +364,9 @@ impl JourneyState {
         !self.recipients.values().any(RecipientStatus::is_open)
     }
 
-    /// Whether it was delivered, failed, or ended in another way within the world for each recipient, or is gone for
-    /// unknown reasons. `false` if it left the world for one, or has no recipients.
+    /// Whether the message has ended for each recipient within the world: delivered, failed, expanded, discarded,
+    /// deleted, or gone for unknown reasons. `false` if it was relayed out of the world for one, or there are no
+    /// recipients.
     pub fn has_ended(&self) -> bool {
         let has_ended =
             |status: &RecipientStatus| !status.is_open() && !matches!(status, RecipientStatus::Relayed { .. });

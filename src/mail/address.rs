@@ -80,7 +80,8 @@ impl Address {
         &self.domain
     }
 
-    /// The key of the mailbox: the address in lower case, without `+detail`.
+    /// The key by which the mailbox of this address is looked up: the address in lower case and A-labels, without
+    /// `+detail`. A `+` at its beginning stays.
     pub fn key(&self) -> String {
         let base = match self.local.split_once('+') {
             Some((base, _)) if !base.is_empty() => base,
@@ -108,13 +109,15 @@ impl Address {
         Self { spelled: None, ..self }
     }
 
-    /// The parts that are compared and hashed.
+    /// What comparison and hashing use: the local part, in its own case, and the domain in lower case and A-labels.
     fn identity(&self) -> (&str, &str) {
         (&self.local, &self.domain)
     }
 }
 
 impl PartialEq for Address {
+    /// Whether both are the same address: the local parts are equal in the same case, and so are the domains, however
+    /// they are spelled.
     fn eq(&self, other: &Self) -> bool {
         self.identity() == other.identity()
     }
@@ -123,18 +126,21 @@ impl PartialEq for Address {
 impl Eq for Address {}
 
 impl PartialOrd for Address {
+    /// As [`Ord::cmp`].
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Address {
+    /// Orders by the local part, upper and lower case being different, then by the domain in A-labels.
     fn cmp(&self, other: &Self) -> Ordering {
         self.identity().cmp(&other.identity())
     }
 }
 
 impl Hash for Address {
+    /// Hashes what is compared, so that equal addresses have one hash.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.identity().hash(state);
     }
@@ -161,8 +167,8 @@ impl FromStr for Address {
     }
 }
 
-/// Splits what follows an opening quote into the local part, without escapes, and the domain. `None` unless there is a
-/// closing quote before an `@`. RFC 5321 §4.1.2 (Quoted-string).
+/// Splits what follows an opening quote into the local part, without escapes, and the domain. `None` unless an `@`
+/// directly follows the closing quote. RFC 5321 §4.1.2 (Quoted-string).
 fn unquote(rest: &str) -> Option<(String, &str)> {
     let mut local = String::new();
     let mut chars = rest.char_indices();
@@ -214,6 +220,7 @@ impl TryFrom<String> for Address {
 }
 
 impl From<Address> for String {
+    /// The address as it is displayed. For serialization.
     fn from(address: Address) -> Self {
         address.to_string()
     }

@@ -34,8 +34,8 @@ pub fn domain_key(text: &str) -> Option<Cow<'_, str>> {
     is_name(&name).then_some(name)
 }
 
-/// The U-labels of a domain that was written beyond ASCII. `None` if they equal its key, or would not parse to the same
-/// key again.
+/// The U-labels of the domain `text`, of which `key` is the [`domain_key`]. `None` if the text is ASCII, the U-labels
+/// equal the key, or they would not parse to the same key again.
 pub(super) fn spelling(text: &str, key: &str) -> Option<String> {
     if text.is_ascii() {
         return None;
@@ -44,7 +44,8 @@ pub(super) fn spelling(text: &str, key: &str) -> Option<String> {
     (spelled != key && domain_key(&spelled).as_deref() == Some(key)).then_some(spelled)
 }
 
-/// The key of an address literal without its brackets: `[192.0.2.1]` or `[ipv6:2001:db8::1]`. `None` if it is neither.
+/// The key of an address literal, which is given without its brackets: `[192.0.2.1]` or `[ipv6:2001:db8::1]`. `None` if
+/// the text is no such address.
 fn literal_key(literal: &str) -> Option<String> {
     match literal.split_at_checked(5) {
         Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {

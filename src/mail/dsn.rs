@@ -67,7 +67,8 @@ pub enum Action {
 }
 
 impl DeliveryReport {
-    /// Parses a message; `None` unless it is a report about at least one recipient.
+    /// Parses a whole message, with its header; `None` unless it has a delivery-status part about at least one
+    /// recipient.
     pub fn read(message: &[u8]) -> Option<Self> {
         let parts = parts(message)?;
         let status =
@@ -80,7 +81,8 @@ impl DeliveryReport {
         Some(report)
     }
 
-    /// Parses the `message/delivery-status` part; `None` without a valid recipient. RFC 3464 §2.1.
+    /// Parses the text of the delivery-status part, except for what only the returned message says; `None` without a
+    /// valid recipient. Invalid recipients are skipped. RFC 3464 §2.1.
     fn status(text: &str) -> Option<Self> {
         let mut groups = groups(text).into_iter();
         let per_message = groups.next()?;
@@ -94,8 +96,8 @@ impl DeliveryReport {
         (!report.recipients.is_empty()).then_some(report)
     }
 
-    /// Takes `Message-ID` from the returned header and, unless the journey is known already, that from its trace
-    /// fields.
+    /// Completes the report from the header of the returned message: sets `message_id` to its `Message-ID` and, unless
+    /// the journey is known already, `journey` to that in its trace fields.
     fn note_returned(&mut self, header: &[u8]) {
         let parsed = MessageParser::new().parse_headers(header);
         self.message_id = parsed.and_then(|parsed| parsed.message_id().map(str::to_owned));
@@ -121,8 +123,8 @@ impl RecipientReport {
 
 type Field = (String, String);
 
-/// The groups of fields, which are separated by empty lines, with folded lines joined by a space. The last group may be
-/// empty; lines without a colon are dropped.
+/// Splits the text of a delivery-status part into its groups of fields, which are separated by empty lines; folded
+/// lines are joined by a space. The last group may be empty; lines without a colon are dropped.
 fn groups(text: &str) -> Vec<Vec<Field>> {
     let mut groups: Vec<Vec<Field>> = vec![Vec::new()];
     for line in text.lines() {
@@ -166,8 +168,8 @@ fn action(word: &str) -> Option<Action> {
     }
 }
 
-/// Parses an enhanced status code such as `5.1.1`; a comment may follow. `None` unless the class is 2, 4 or 5 and the
-/// other numbers are below 1000. RFC 3463 §2.
+/// Parses an enhanced status code such as `5.1.1` into class, subject and detail; a comment may follow. `None` unless
+/// the class is 2, 4 or 5 and the other numbers are below 1000. RFC 3463 §2.
 fn status(text: &str) -> Option<(u8, u16, u16)> {
     let mut numbers = text.split([' ', '(']).next()?.split('.');
     let class = numbers.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
@@ -186,7 +188,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Parses a part with its header; `None` without a valid `Content-Type`.
+    /// Parses a MIME part, given with its header; `None` without a valid `Content-Type`.
     fn of(whole: &'a [u8]) -> Option<Self> {
         let parsed = MessageParser::new().parse_headers(whole)?;
         let content_type = parsed.content_type()?;
@@ -224,9 +226,9 @@ fn body(message: &[u8]) -> &[u8] {
     rest
 }
 
-/// The parts of a multipart message with a valid `Content-Type`, at most [`MAX_PARTS`]; `None` if it has no `boundary`.
-/// A last part without closing delimiter counts. Nested parts are not parsed: they are arbitrary input, and deeply
-/// nested messages have caused failures in MIME parsers. RFC 2046 §5.1.1.
+/// The parts of a multipart message, at most [`MAX_PARTS`], without those that lack a valid `Content-Type`; `None` if
+/// the message has no `boundary`. A last part without closing delimiter counts. Nested parts are not parsed: they are
+/// arbitrary input, and deeply nested messages have caused failures in MIME parsers. RFC 2046 §5.1.1.
 fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
     let parsed = MessageParser::new().parse_headers(message)?;
     let delimiter = format!("--{}", parsed.content_type()?.attribute("boundary")?);

@@ -46,6 +46,7 @@ pub struct Recipient {
 }
 
 impl From<Address> for Recipient {
+    /// A recipient with this address, and without DSN parameters.
     fn from(address: Address) -> Self {
         Self { address, notify: None, orcpt: None }
     }

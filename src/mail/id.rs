@@ -34,13 +34,13 @@ pub struct QueueId {
 pub struct InvalidId;
 
 impl JourneyId {
-    /// Makes a journey id from a random number, of which the low 50 bits are used. Those of one host ascend,
-    /// since stores have indexes of them.
+    /// Makes a journey id from a random number, of which the low 50 bits are used. A host passes ascending numbers,
+    /// since stores have indexes of journey ids.
     pub fn from_random(random: u64) -> Self {
         Self(random & ((1 << (5 * JOURNEY_LEN)) - 1))
     }
 
-    /// The number of which it was made, 50 bits.
+    /// The id as a number of 50 bits, from which [`JourneyId::from_random`] makes the same id again.
     pub fn to_bits(self) -> u64 {
         self.0
     }
@@ -51,13 +51,13 @@ impl JourneyId {
     }
 }
 
-/// Writes the low `5 * len` bits of a number as `len` digits of base 32.
+/// Writes the low `5 * len` bits of a number as `len` digits of Crockford's base 32.
 fn write_digits(f: &mut fmt::Formatter<'_>, value: u64, len: usize) -> fmt::Result {
     let digits: String = (0..len).rev().map(|at| DIGITS[(value >> (5 * at)) as usize & 31] as char).collect();
     f.write_str(&digits)
 }
 
-/// Parses exactly `len` digits of base 32, in upper case; any other text is an error.
+/// Parses exactly `len` digits of Crockford's base 32, in upper case; any other text is an error.
 fn read_digits(text: &str, len: usize) -> Result<u64, InvalidId> {
     if text.len() != len {
         return Err(InvalidId);
@@ -84,6 +84,7 @@ impl fmt::Display for QueueId {
 impl FromStr for JourneyId {
     type Err = InvalidId;
 
+    /// Parses the 10 digits as they are displayed, in upper case only.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         read_digits(text, JOURNEY_LEN).map(Self)
     }
@@ -92,6 +93,7 @@ impl FromStr for JourneyId {
 impl FromStr for QueueId {
     type Err = InvalidId;
 
+    /// Parses `JOURNEY-STAY`, 10 and 5 digits, as it is displayed, in upper case only.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let (journey, stay) = text.split_once('-').ok_or(InvalidId)?;
         Ok(Self { journey: journey.parse()?, stay: read_digits(stay, STAY_LEN)? as u32 })
@@ -107,11 +109,13 @@ macro_rules! as_text {
         }
         impl TryFrom<String> for $type {
             type Error = InvalidId;
+            /// Parses the id as it is displayed. For deserialization.
             fn try_from(text: String) -> Result<Self, InvalidId> {
                 text.parse()
             }
         }
         impl From<$type> for String {
+            /// The id as it is displayed. For serialization.
             fn from(id: $type) -> Self {
                 id.to_string()
             }

@@ -29,6 +29,7 @@ pub struct Content {
 }
 
 impl PartialEq for Content {
+    /// Whether the hashes are equal, so that the bytes are; those are not compared.
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash
     }
@@ -42,17 +43,19 @@ impl Content {
         Self { hash: blake3::hash(&bytes), bytes, stored_id: Arc::default() }
     }
 
-    /// Takes bytes and the hash that was stored with them, which is not computed again.
+    /// Takes bytes that were read from the store, and the hash stored with them, which is neither computed again nor
+    /// checked.
     pub fn stored(bytes: Bytes, hash: [u8; 32]) -> Self {
         Self { bytes, hash: hash.into(), stored_id: Arc::default() }
     }
 
-    /// The id under which it was stored, if known. It may have been deleted since.
+    /// The id under which the store held this content or a clone of it; `None` before [`Content::set_stored_id`]. The
+    /// store may have deleted it since.
     pub fn stored_id(&self) -> Option<i64> {
         Some(self.stored_id.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 
-    /// Records the id under which it is stored, for all clones.
+    /// Records the id under which the store holds this content, for all clones.
     pub fn set_stored_id(&self, id: i64) {
         self.stored_id.store(id, Ordering::Relaxed);
     }
@@ -62,7 +65,8 @@ impl Content {
         &self.bytes
     }
 
-    /// BLAKE3 hash of the bytes, by which the store finds equal contents.
+    /// BLAKE3 hash of the bytes, by which the store finds equal contents; of [`Content::stored`], the hash that was
+    /// given.
     pub fn hash(&self) -> &blake3::Hash {
         &self.hash
     }
@@ -88,7 +92,7 @@ impl Message {
         Self { trace, content: Content::new(bytes) }
     }
 
-    /// The message with one more trace field on top: `Name: value`, folded, without the last CR LF.
+    /// Returns the message with one more trace field on top; `field` is `Name: value`, folded, without the last CR LF.
     pub fn with_header(&self, field: &str) -> Self {
         let mut trace = BytesMut::with_capacity(field.len() + 2 + self.trace.len());
         trace.put_slice(field.as_bytes());
@@ -102,7 +106,7 @@ impl Message {
         self.trace.len() + self.content.bytes.len()
     }
 
-    /// Whether it has no bytes.
+    /// Whether both the trace and the content are empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -126,16 +130,16 @@ impl Message {
         self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, b"received")).count()
     }
 
-    /// The trimmed value of the first header field below the trace with this name, in any case. Of a folded field it is
-    /// the first line only; `None` also if it is not UTF-8.
+    /// The trimmed value of the first header field below the trace with this name, in any case; of a folded field, that
+    /// of its first line only. `None` if there is no such field, or its line is not UTF-8.
     pub fn field(&self, name: &str) -> Option<&str> {
         let header = self.content.bytes().split(|byte| *byte == b'\n').take_while(|line| !matches!(line, [] | [b'\r']));
         let line = header.into_iter().find(|line| is_field(line, name.as_bytes()))?;
         Some(std::str::from_utf8(line).ok()?.split_once(':')?.1.trim())
     }
 
-    /// The aliases by which it was forwarded, newest first, from the `Delivered-To` fields of the trace; values that
-    /// are no address are left out. RFC 9228 §4.
+    /// The aliases by which the message was forwarded, newest first, from the `Delivered-To` fields of the trace;
+    /// values that are no address are left out. RFC 9228 §4.
     pub fn delivered_to(&self) -> impl Iterator<Item = Address> {
         let values = self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, DELIVERED_TO));
         let values = values.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));

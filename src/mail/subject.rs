@@ -1,7 +1,8 @@
 //! Subjects, as threads compare them.
 
-/// The base subject, without the marks of replies and forwards, and whether there were any. Its case is kept, runs of
-/// white space become one space, and encoded words are not decoded. RFC 5256 §2.1.
+/// Returns the base subject, and whether it is that of a reply or forward. The marks of those, such as `Re:` and
+/// `(fwd)`, are removed, as is `[text]` before it. Its case is kept, runs of white space become one space, and encoded
+/// words are not decoded. RFC 5256 §2.1.
 pub fn base_subject(subject: &str) -> (String, bool) {
     let words = subject.split_whitespace().collect::<Vec<_>>().join(" ");
     let (mut rest, mut is_reply) = (words.as_str(), false);
@@ -26,7 +27,7 @@ pub fn base_subject(subject: &str) -> (String, bool) {
     }
 }
 
-/// What follows `*subj-blob ("re" / "fw" / "fwd") *WSP [subj-blob] ":"`; `None` if the subject does not start so.
+/// The subject after `*subj-blob ("re" / "fw" / "fwd") *WSP [subj-blob] ":"`; `None` if it does not start so.
 fn without_refwd(subject: &str) -> Option<&str> {
     let mut rest = subject;
     while let Some(shorter) = without_blob(rest) {
@@ -36,7 +37,7 @@ fn without_refwd(subject: &str) -> Option<&str> {
     without_blob(rest).unwrap_or(rest).strip_prefix(':')
 }
 
-/// What follows `"[" *BLOBCHAR "]" *WSP`; `None` if the subject does not start so.
+/// The subject after `"[" *BLOBCHAR "]" *WSP`; `None` if it does not start so.
 fn without_blob(subject: &str) -> Option<&str> {
     let (inner, rest) = subject.strip_prefix('[')?.split_once(']')?;
     if inner.contains('[') { None } else { Some(rest.trim_start()) }

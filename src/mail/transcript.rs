@@ -40,29 +40,34 @@ struct Lines<T> {
     dropped: usize,
 }
 
+/// Whether the count of dropped lines is 0, and is left out when serialized.
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
 impl utoipa::PartialSchema for Transcript {
+    /// The schema of the serialized form, `Lines`.
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
         Lines::<String>::schema()
     }
 }
 
 impl utoipa::ToSchema for Transcript {
+    /// Adds the schemas that the serialized form, `Lines`, refers to.
     fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
         Lines::<String>::schemas(schemas);
     }
 }
 
 impl Serialize for Transcript {
+    /// Serializes as `Lines`: pairs of a side and a line, and the number of dropped lines.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Lines { lines: self.lines().collect(), dropped: self.dropped }.serialize(serializer)
     }
 }
 
 impl From<Lines<String>> for Transcript {
+    /// Notes each line of the serialized form; those beyond the limit are added to its dropped ones.
     fn from(lines: Lines<String>) -> Self {
         let mut transcript = Self::default();
         lines.lines.iter().for_each(|(side, line)| transcript.note(*side, line));
@@ -114,7 +119,7 @@ impl Transcript {
         lines.lines().for_each(|line| self.note(side, line));
     }
 
-    /// Adds a note that stands for `bytes` bytes of message data.
+    /// Adds the line `(N bytes of message data)`, in place of that data.
     pub fn note_data(&mut self, side: Side, bytes: usize) {
         self.note(side, &Self::data_note(bytes));
     }

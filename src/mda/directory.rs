@@ -50,9 +50,9 @@ impl UserDirectory {
         self.0.is_public()
     }
 
-    /// Binds a connection at a public port to the host with the mailboxes of the user, also if that is not the host
-    /// that greets: it ends with that host, and the faults of its link apply. Returns how long the host is on; `None`
-    /// at a port inside the world, where nothing is bound. Fails if the host is off.
+    /// Binds a connection at a public port to the host with the mailboxes of the user, which need not be the host that
+    /// greets: the connection ends when that host stops, and the faults of its link apply. Returns how long the host is
+    /// on; `None` at a port inside the world, where nothing is bound. Fails if the host is off.
     pub(super) fn enter<M: Machine + Unpin>(
         &self,
         user: &User,
@@ -71,8 +71,8 @@ impl UserDirectory {
         Ok(Some(lifetime))
     }
 
-    /// The user with this login name, which is a full address; `None` if it is unknown, or no host of this listener has
-    /// the mailboxes.
+    /// The user with this login name, which is a full address; `None` if the name is unknown, or no host of this
+    /// listener has the mailboxes of the address's domain.
     pub fn user(&self, login: &str) -> Option<User> {
         let world = &self.greeting_host().context().world;
         let (address, password) = world.secret(login)?;

@@ -19,9 +19,9 @@ impl LmtpPolicy {
         Self(mda)
     }
 
-    /// Stores the message for one recipient, with a new `Received` field and above it a new `Return-Path` field,
-    /// RFC 5321 §4.4; in the mailbox of the detail of the address if there is one, else in INBOX. `Err` is the LMTP
-    /// reply of the refusal.
+    /// Stores the message for the recipient `to`, with a new `Received` field and above it a new `Return-Path` field,
+    /// RFC 5321 §4.4; in the mailbox named by the detail of the address if there is one, else in INBOX. `Err` is the
+    /// LMTP reply of the refusal. `id` is for the `Received` field.
     async fn deliver(
         &self,
         origin: &Origin<'_>,
@@ -32,7 +32,7 @@ impl LmtpPolicy {
     ) -> Result<Delivered, Reply> {
         let received = origin.received_field(self.0.fqdn(), id, Some(to), self.0.context().clock.now());
         let message = message.with_header(&received).with_header(&return_path(from));
-        self.0.mailboxes().deliver(&to.key(), to.detail(), &message).await.map_err(refusal_for)
+        self.0.mailboxes().deliver(&to.key(), to.detail(), &message).await.map_err(refusal_reply)
     }
 
     /// Records the events of the stored copies: one `Received` for all their recipients, and one `Delivered` each;
@@ -58,6 +58,7 @@ impl LmtpPolicy {
 type Outcome = Result<Delivered, Reply>;
 
 impl Policy for LmtpPolicy {
+    /// The name, TLS settings, upload memory, clock and random numbers of the host.
     fn resources(&self) -> Resources<'_> {
         let context = self.0.context();
         Resources {
@@ -100,18 +101,18 @@ impl Policy for LmtpPolicy {
         let (from, recipients) = (&envelope.reverse_path, envelope.recipients.iter());
         let outcomes = join_all(recipients.map(|to| self.deliver(&origin, from, &to.address, &message, id))).await;
         self.report(&origin, &envelope, message.len(), id, &outcomes);
-        outcomes.into_iter().map(|outcome| outcome.map_or_else(|refusal| refusal, saved)).collect()
+        outcomes.into_iter().map(|outcome| outcome.map_or_else(|refusal| refusal, saved_reply)).collect()
     }
 }
 
-/// The reply 250 for a recipient whose copy was stored, with its mailbox and UID.
-fn saved(Delivered { mailbox, uid, .. }: Delivered) -> Reply {
+/// The reply 250 to a message for a recipient whose copy was stored, with the mailbox and the UID.
+fn saved_reply(Delivered { mailbox, uid, .. }: Delivered) -> Reply {
     Reply::new(250, (2, 1, 5), &format!("Saved as {mailbox} uid {uid}"))
 }
 
-/// The reply for a recipient whose copy was not stored: 452 if the quota is used up, 552 if the message is larger than
-/// the quota; any other error is logged, and the reply is that of a storage failure.
-fn refusal_for(error: Error) -> Reply {
+/// The reply to a message for a recipient whose copy was not stored: 452 if the quota is used up, 552 if the message is
+/// larger than the quota; any other error is logged, and the reply is that of a storage failure.
+fn refusal_reply(error: Error) -> Reply {
     match error {
         Error::OverQuota { ever: true } => Reply::new(452, (4, 2, 2), "The mailbox is full, try again later"),
         // RFC 3463 §3.3: it will never fit.

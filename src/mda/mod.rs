@@ -82,19 +82,20 @@ impl Mda {
         mda
     }
 
-    /// Sets how long the host is on, in place of an earlier start. Until then, users whose mailboxes it has can log in
-    /// at the public ports.
+    /// Sets how long the host is on from this start on, in place of an earlier one. While that lasts, the users whose
+    /// mailboxes the host has can log in at the public ports.
     pub fn start(&self, lifetime: Lifetime) {
         *lock(&self.0.lifetime) = Some(lifetime);
     }
 
-    /// How long the host is on; `None` before the first `start` and once that time is over.
+    /// How long the host is on; `None` before the first [`Self::start`] and once that time is over, while users cannot
+    /// log in at the public ports.
     fn lifetime(&self) -> Option<Lifetime> {
         lock(&self.0.lifetime).clone().filter(|lifetime| !lifetime.is_over())
     }
 
-    /// The first address of the host in the world file, at which programs outside the world see it; `None` if it has
-    /// none.
+    /// The first address of the host in the world file, as which it answers programs outside the world, so that the
+    /// faults of its links apply; `None` if it has none.
     fn address(&self) -> Option<IpAddr> {
         self.context().world.hosts.get(self.host())?.addresses.first().copied()
     }
@@ -109,7 +110,7 @@ impl Mda {
         &self.0.fqdn
     }
 
-    /// The storage format of the mailboxes.
+    /// The storage format of the mailboxes, from the world file.
     pub fn form(&self) -> MailboxForm {
         self.0.context.settings.mailboxes
     }
@@ -119,11 +120,12 @@ impl Mda {
         &self.0.context.mailboxes
     }
 
+    /// The dependencies of this MDA.
     fn context(&self) -> &MdaContext {
         &self.0.context
     }
 
-    /// Whether this host stores the mailboxes of the address's domain.
+    /// Whether this host stores the mailboxes of the address's domain; whether the mailbox exists is not checked.
     fn serves(&self, address: &Address) -> bool {
         self.context().world.domain(address.domain()).is_some_and(|domain| domain.mailboxes == *self.host())
     }

@@ -31,6 +31,7 @@ impl Service for Pop3 {
         ended
     }
 
+    /// Records a connection whose TLS handshake failed after this time.
     fn handshake_failed(&self, client: IpAddr, took: Duration, error: &net::Error) {
         self.0.record(Protocol::Pop3, client).end_after(took, error);
     }
@@ -65,7 +66,7 @@ impl Pop3Handler {
         Self { conn: Conn::new(stream, session, stop), users, open: None, lifetime: None, recorder }
     }
 
-    /// Carries out what the session asks for, TLS, logins, maildrops and messages, until it ends. Fails if the
+    /// Carries out what the session asks for, TLS, logins, maildrops and messages, until the session ends. Fails if the
     /// connection or the TLS handshake does.
     async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
         while let Some(event) = self.event().await? {
@@ -103,8 +104,8 @@ impl Pop3Handler {
         Ok(())
     }
 
-    /// The next event; `None` at the end of the session, or when the host with the maildrop is off and the session did
-    /// not end in time.
+    /// The next event; `None` at the end of the session, or once the host with the maildrop goes off and the session
+    /// does not end in time.
     async fn event(&mut self) -> Result<Option<Event>, net::Error> {
         match self.lifetime.clone() {
             Some(lifetime) => lifetime.run(self.conn.event()).await.unwrap_or(Ok(None)),
@@ -132,8 +133,8 @@ impl Pop3Handler {
         maildrop.message(index).map_err(|error| refusal(&error))?.ok_or(Refusal::Gone)
     }
 
-    /// Removes the messages at these places, from 0, and closes the maildrop, which releases the lock even if that
-    /// fails, before the client gets its reply. RFC 1939 §6.
+    /// Removes the messages at these places, from 0, and closes the maildrop, so that its lock is released before the
+    /// client gets its reply, even if the removal fails. RFC 1939 §6.
     async fn update(&mut self, deleted: &[usize]) -> Result<(), Refusal> {
         let (_, maildrop) = self.open.take().ok_or(Refusal::Permanent)?;
         maildrop.remove(deleted).await.map_err(|error| refusal(&error))
@@ -151,8 +152,8 @@ impl Pop3Handler {
     }
 }
 
-/// The refusal for the client: that of a locked maildrop, damage or a full disk, else `Temporary`. Logs the error,
-/// except a locked maildrop and damage, which the store has logged.
+/// The refusal for the client after an error of a maildrop: that of a locked maildrop, damage or a full disk, else
+/// `Temporary`. Logs the error, except of a locked maildrop, and damage, which the store has logged.
 fn refusal(error: &Error) -> Refusal {
     match error {
         Error::InUse => return Refusal::InUse,

@@ -40,8 +40,8 @@ pub(super) enum Verdict {
 
 impl Attempt {
     /// Appends `rest`, the attempt on a second connection for the recipients beyond the limit of the first: its
-    /// verdicts, duration, phases and transcript are added; host, peer, TLS and lookups are those of the first. It keeps DSN if
-    /// every connection does over which a recipient was accepted.
+    /// verdicts, duration, phases and transcript are added; host, peer, TLS and lookups are those of the first. It
+    /// keeps DSN if every connection does over which a recipient was accepted.
     pub(super) fn and(mut self, rest: Self) -> Self {
         let has_accepted =
             |attempt: &Self| attempt.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Accepted(_)));
@@ -110,8 +110,8 @@ impl ConnectError {
         self.failure.is_permanent()
     }
 
-    /// An attempt with this failure for each of `count` recipients, with the host of the failure, if it names one, but
-    /// without a peer; the hosts that were tried are not in it.
+    /// Returns an attempt with this failure for each of `count` recipients, with the host of the failure, if it names
+    /// one, but without a peer; the hosts that were tried are not in it.
     pub(super) fn for_recipients(&self, count: usize) -> Attempt {
         Attempt {
             verdicts: vec![Verdict::Failed(self.failure.clone()); count],

@@ -95,14 +95,15 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Tries the addresses of all targets in order, up to `MAX_ADDRESSES`, and shows the operator which host the job is
-    /// with. The failure is that of the last address; [`Failure::Loop`] if there is none.
+    /// Tries the addresses of all targets in order, up to `MAX_ADDRESSES` in all, and returns the first connection on
+    /// which a message can be sent. Sets the host that the operator sees for the job. The failure is that of the last
+    /// address tried; [`Failure::Loop`] if there is none.
     async fn first_of(&mut self, targets: &[Target]) -> Result<OutboundConnection, Failure> {
         let all = targets.iter().flat_map(|target| target.addresses.iter().map(move |address| (target, *address)));
         let all: Vec<_> = all.take(MAX_ADDRESSES).collect();
         let mut worst = Failure::Loop(String::new());
         for (target, address) in all {
-            self.job.progress.is_with(&target.name);
+            self.job.progress.set_host(&target.name);
             match self.connect_to(target, address).await {
                 Ok(connection) => return Ok(connection),
                 Err(failure) => worst = failure,
@@ -167,7 +168,8 @@ impl Search<'_> {
         Ok(connection.opened_since(self.started_at, std::mem::take(&mut self.earlier)))
     }
 
-    /// Records an event of a host that cannot be used, with what was said since the one before, and adds it to `tried`.
+    /// Records an event of a host that cannot be used for this reason, with what was said since the one before, and
+    /// adds the host to `tried`.
     fn note(&mut self, target: &Target, reason: String, details: AttemptDetails, transcript: Transcript) {
         let mut said_before = std::mem::take(&mut self.earlier);
         said_before.append(&transcript);
@@ -185,15 +187,15 @@ impl Search<'_> {
         self.tried.push(host);
     }
 
-    /// The failure of the whole search, with the hosts that were tried; with the lookups and what was said before if
-    /// none was tried.
+    /// The error of the whole search, for this failure: with the hosts that were tried or, if none was, with the
+    /// lookups and what was said before.
     fn error(self, failure: Failure) -> ConnectError {
         let details = self.details.map(Box::new);
         ConnectError::new(failure, self.started_at.elapsed(), said(self.earlier)).after(details).after_hosts(self.tried)
     }
 }
 
-/// The transcript; `None` if it is empty.
+/// What was said, for an event or an attempt; `None` if the transcript is empty.
 pub(super) fn said(transcript: Transcript) -> Option<Transcript> {
     Some(transcript).filter(|transcript| !transcript.is_empty())
 }

@@ -50,13 +50,13 @@ pub(super) enum SetupCause {
 }
 
 impl OutboundConnection {
-    /// The name of the peer.
+    /// The name of the host at the other end, as it was looked up.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    /// Returns the connection for a message whose attempt began at `started_at`; `earlier` was said for it before on
-    /// other connections. Its idle time begins now.
+    /// Returns the connection as one for a message whose attempt began at `started_at`; `earlier` is what was said
+    /// about that message on other connections before. Its idle time begins now.
     pub(super) fn opened_since(self, started_at: Instant, earlier: Transcript) -> Self {
         Self { started_at, last_reply_at: Instant::now(), earlier, ..self }
     }
@@ -104,11 +104,11 @@ impl OutboundConnection {
             Ok(true) => Ok(connection),
             Ok(false) => {
                 let failure = Failure::NoTls { host: host.to_owned(), required: hop.sender_requires };
-                let error = connection.set_up_failed(SetupCause::Other(failure));
+                let error = connection.setup_error(SetupCause::Other(failure));
                 connection.quit().await;
                 Err(error)
             }
-            Err(cause) => Err(connection.set_up_failed(cause)),
+            Err(cause) => Err(connection.setup_error(cause)),
         }
     }
 
@@ -155,19 +155,21 @@ impl OutboundConnection {
         result
     }
 
-    /// The error of a set-up that failed for this cause; takes the details and the transcript.
-    fn set_up_failed(&mut self, cause: SetupCause) -> SetupError {
+    /// The error of a set-up that failed for this cause, with the details and the transcript, which it takes from the
+    /// connection.
+    fn setup_error(&mut self, cause: SetupCause) -> SetupError {
         SetupError { cause, details: self.take_details(), transcript: self.take_transcript() }
     }
 
-    /// How many of these recipients, from the first on, the peer accepts on this connection. RFC 9422.
+    /// How many of these recipients, from the first on, the peer takes on this connection by its limits; it may refuse
+    /// them yet. RFC 9422.
     pub(super) fn recipient_limit(&self, recipients: &[Recipient]) -> usize {
         self.conn.machine.recipient_capacity(recipients)
     }
 
     /// Sends a message to the recipients of the envelope; returns the result, and the connection if it can be used
     /// again. After `STALE_AFTER` of idle time, sends the content only when the peer has accepted the envelope. If the
-    /// connection ends early, those without a reply fail with its error, in doubt after the whole message.
+    /// connection ends early, recipients without a verdict fail with its error, in doubt after the whole message.
     pub(super) async fn send(mut self, envelope: &Envelope, message: &Message) -> (Attempt, Option<Self>) {
         if STALE_AFTER < self.last_reply_at.elapsed() {
             self.conn.machine.hold_next_message();
@@ -199,7 +201,8 @@ impl OutboundConnection {
         }
     }
 
-    /// Waits for the replies to the message that is being sent; if the connection ends, fails with those that came.
+    /// Waits until the session reports the result of the message that is being sent. If the connection ends before,
+    /// fails with the verdicts that are known.
     async fn outcome(&mut self) -> Result<client::Outcome, client::Failure> {
         loop {
             match self.conn.event().await {
@@ -253,7 +256,8 @@ impl OutboundConnection {
         transcript
     }
 
-    /// Converts a verdict of the session: a refusal, or that it was not sent, becomes a failure of this host name.
+    /// Converts a verdict of the session for the queue: a refusal, or that the message was not sent, becomes a failure
+    /// with the name of this host.
     fn verdict(&self, verdict: client::Verdict) -> Verdict {
         match verdict {
             client::Verdict::Accepted(reply) => Verdict::Accepted(reply),

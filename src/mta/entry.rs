@@ -21,8 +21,8 @@ pub struct QueuedMessage {
 }
 
 impl QueuedMessage {
-    /// Its new entry for the catalogue: listed under these addresses (keys of mailboxes), and sent by the user `login`,
-    /// if one logged in.
+    /// The message as a new entry for the catalogue: listed under these addresses (keys of mailboxes), and sent by the
+    /// user `login`, if one logged in.
     pub(super) fn arrival(&self, addresses: BTreeSet<String>, login: Option<&str>) -> Arrival {
         let Envelope { reverse_path, recipients, .. } = &self.envelope;
         Arrival {
@@ -36,7 +36,7 @@ impl QueuedMessage {
         }
     }
 
-    /// The mailbox keys of its recipients: addresses in lower case, without `+detail`.
+    /// The mailbox keys of the recipients: addresses in lower case, without `+detail`.
     pub(super) fn recipient_keys(&self) -> BTreeSet<String> {
         self.envelope.recipients.iter().map(|recipient| recipient.address.key()).collect()
     }

@@ -29,8 +29,9 @@ struct ExpandedTarget {
 
 impl AliasExpansion {
     /// Expands an alias or a catch-all address of this host, with the aliases among its targets; `None` if the
-    /// recipient is neither. Each alias is followed once, so the work is bounded by the number of declared aliases. An
-    /// alias that leads only to itself or to `|discard` has no targets.
+    /// recipient is neither. Each alias is followed once, so the work is bounded by the number of declared aliases. A
+    /// user among the targets of the alias of that name keeps a copy; an alias that else leads only to itself or to
+    /// `|discard` has no targets.
     pub(super) fn of(mta: &Mta, recipient: &Recipient) -> Option<Self> {
         targets(mta, &recipient.address)?;
         let mut expansion = Self { alias: recipient.clone(), targets: Vec::new(), is_discarded: false };
@@ -59,24 +60,25 @@ impl AliasExpansion {
         Some(expansion)
     }
 
-    /// Adds a target that is in no loop.
+    /// Adds a target to which these aliases led, the one in the envelope first; it counts as in no loop until
+    /// [`Self::mark_loops`].
     fn add(&mut self, address: Address, alias_path: Vec<Address>) {
         self.targets.push(ExpandedTarget { address, alias_path, is_loop: false });
     }
 
-    /// The addresses that it stands for, also those to which the message was sent before.
+    /// The addresses that the alias stands for, also those to which the message was sent before.
     pub(super) fn targets(&self) -> Vec<Address> {
         self.targets.iter().map(|target| target.address.clone()).collect()
     }
 
-    /// Whether the declared aliases lead back to itself only: it has no targets, and no copy is discarded.
+    /// Whether the alias, by what is declared, leads back to itself only: it has no targets, and no copy is discarded.
     pub(super) fn has_no_destination(&self) -> bool {
         self.targets.is_empty() && !self.is_discarded
     }
 
     /// Marks the targets to which the message was sent before: an alias that led to them is in one of its
-    /// `Delivered-To` fields. RFC 9228 §4. Returns the recipients that fail for it, which are the alias itself if no
-    /// target is left; none if nothing is in a loop.
+    /// `Delivered-To` fields. RFC 9228 §4. Returns the recipients that fail because of that: the marked targets, or the
+    /// alias itself if no target is left; none if nothing is in a loop.
     pub(super) fn mark_loops(&mut self, message: &Message) -> Vec<Recipient> {
         let passed: BTreeSet<_> = message.delivered_to().map(|name| name.key()).collect();
         for target in &mut self.targets {
@@ -89,14 +91,15 @@ impl AliasExpansion {
         self.recipients(looped.map(|target| target.address.clone()))
     }
 
-    /// Whether the message was sent to all targets before, as [`Self::mark_loops`] has found; `false` without targets,
-    /// or if a copy is discarded.
+    /// Whether the message was sent to all targets before; `false` without targets, or if a copy is discarded. To be
+    /// called after [`Self::mark_loops`]: before, no target is in a loop.
     pub(super) fn was_sent_to_all(&self) -> bool {
         !self.is_discarded && !self.targets.is_empty() && self.targets.iter().all(|target| target.is_loop)
     }
 
-    /// The copies of the message, without targets in a loop: the recipients that the same aliases led to, and those
-    /// aliases, the one in the envelope first. No address of `seen` is among the recipients; they are added there.
+    /// The copies of the message: for each, the recipients to which the same aliases led, and those aliases, the one in
+    /// the envelope first. Leaves out targets in a loop (after [`Self::mark_loops`]) and addresses in `seen`, to which
+    /// it adds the recipients.
     pub(super) fn copies(&self, seen: &mut BTreeSet<Address>) -> Vec<(Vec<Recipient>, &[Address])> {
         let mut copies: Vec<(Vec<Address>, &[Address])> = Vec::new();
         for ExpandedTarget { address, alias_path, .. } in self.targets.iter().filter(|target| !target.is_loop) {
@@ -111,9 +114,9 @@ impl AliasExpansion {
         copies.into_iter().map(|(addresses, alias_path)| (self.recipients(addresses), alias_path)).collect()
     }
 
-    /// The targets as recipients, with the ORCPT of the alias, or its address if it has none. A single target takes
-    /// over all requests of the sender; several do not report success, which this host reports itself. RFC 3461
-    /// §5.2.7.1, §5.2.7.2 (c).
+    /// These targets as recipients, with the ORCPT of the alias, or the address of the alias if it has none. A single
+    /// target takes over all requests of the sender; several do not report success, which this host reports itself. RFC
+    /// 3461 §5.2.7.1, §5.2.7.2 (c).
     fn recipients(&self, targets: impl IntoIterator<Item = Address>) -> Vec<Recipient> {
         let notify = match self.is_single() {
             true => self.alias.notify,
@@ -137,7 +140,8 @@ impl AliasExpansion {
         }
     }
 
-    /// Whether it stands for exactly one target, and no copy is discarded.
+    /// Whether the alias stands for exactly one target, and no copy is discarded, so that the target takes over the
+    /// requests of the sender.
     fn is_single(&self) -> bool {
         self.targets.len() == 1 && !self.is_discarded
     }

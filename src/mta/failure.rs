@@ -141,8 +141,8 @@ impl Failure {
         }
     }
 
-    /// Whether the next host may have accepted it, so that sending it again may duplicate it: the session broke after
-    /// the whole message; of an expired message, the last one did. RFC 5321 §6.1.
+    /// Whether the next host may have accepted the message, so that sending it again may duplicate it: the session
+    /// broke after the whole message; of an expired message, the last one did. RFC 5321 §6.1.
     pub fn is_in_doubt(&self) -> bool {
         match self {
             Self::Broken { in_doubt, .. } => *in_doubt,

@@ -26,7 +26,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// A job for some recipients of an entry, none of which has a verdict, and what receives its result.
+    /// Returns a job for some recipients of an entry, none of which has a verdict, and the receiver of the result that
+    /// [`Job::finish`] hands over.
     pub(super) fn new(
         entry: &Entry,
         recipients: Vec<Recipient>,
@@ -54,12 +55,14 @@ impl Job {
         Envelope { recipients, ..self.envelope.clone() }
     }
 
-    /// How long it has waited at this time, in milliseconds; 0 if it did not wait yet then.
+    /// How long the job has waited at the time `until`, in milliseconds: since its message was due, or the end of the
+    /// host that was tried last. 0 if it did not wait yet then.
     pub(super) fn waited_ms(&self, until: Timestamp) -> f64 {
         milliseconds(Duration::try_from(until.duration_since(self.waits_since)).unwrap_or_default())
     }
 
-    /// Hands the result to what waits for it, after setting the time that the job waited in its details, if it has any.
+    /// Hands the result to the receiver that [`Job::new`] returned. If the attempt has details, sets in them how long
+    /// the job waited until it began.
     pub(super) fn finish(self, mut attempt: Attempt) {
         if let Some(details) = &mut attempt.details {
             details.wait_ms = self.waited_ms(details.began);

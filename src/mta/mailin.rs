@@ -61,7 +61,7 @@ impl Mailin {
         *lock(&self.stop_switch) = stop;
     }
 
-    /// The address that it was started with.
+    /// The address that [`Mailin::start`] was given as `at`.
     pub fn address(&self) -> SocketAddr {
         self.at
     }
@@ -97,7 +97,7 @@ impl MailinHandler {
         }
     }
 
-    /// Whether it takes no mail now.
+    /// Whether the server takes no mail now, since its `stop` has fired.
     fn is_stopped(&self) -> bool {
         lock(&self.stop_switch).is_cancelled()
     }
@@ -107,9 +107,10 @@ impl MailinHandler {
         self.mta.context().world.hosts.values().find(|host| host.fqdn.eq_ignore_ascii_case(&self.hello))
     }
 
-    /// The reply to RCPT for this address: OK for mailboxes and aliases of this host, and for others if it relays for
-    /// the host that HELO named; else 550, also for an alias without a destination. RFC 5321 §3.3.
-    fn recipient(&self, address: &Address) -> Response {
+    /// The reply to RCPT for this address. In a domain of this host: OK for a mailbox, an alias, or any address if
+    /// there is a catch-all; 550 if it is unknown, or an alias that leads back to itself only. In any other domain: OK
+    /// if this host relays for the host that HELO named, else 550. RFC 5321 §3.3.
+    fn recipient_reply(&self, address: &Address) -> Response {
         let context = self.mta.context();
         let relays = || self.host().is_some_and(|host| context.settings.relay_from.hosts.contains(&host.name));
         match self.mta.is_local(address.domain()) {
@@ -125,9 +126,9 @@ impl MailinHandler {
         }
     }
 
-    /// Queues the message that was received, whose data and envelope it takes, and returns the reply: the stage that
-    /// takes responsibility (RFC 5321 §6.1). 552 if it is too large, 554 for a bare CR or LF or a loop, 452 if it
-    /// cannot be stored. Blocks the thread until it is durable.
+    /// Queues the message that was received, whose data and envelope it takes, and returns the reply; 250 takes
+    /// responsibility (RFC 5321 §6.1). 552 if the message is too large, 554 for a bare CR or LF or a loop, 452 if it
+    /// cannot be stored. Blocks the thread until the message is durable.
     fn store(&mut self) -> Response {
         let (data, envelope) = (std::mem::take(&mut self.data), std::mem::take(&mut self.envelope));
         if self.too_large {
@@ -195,7 +196,7 @@ impl Handler for MailinHandler {
         if self.mta.context().settings.policy.recipients_max <= self.envelope.recipients.len() {
             return Response::custom(452, "Too many recipients".to_owned());
         }
-        let reply = self.recipient(&address);
+        let reply = self.recipient_reply(&address);
         let recipient = Recipient::from(address);
         if !reply.is_error && !self.envelope.recipients.contains(&recipient) {
             self.envelope.recipients.push(recipient);
@@ -212,8 +213,8 @@ impl Handler for MailinHandler {
         response::OK
     }
 
-    /// Appends a line to the data, unless that exceeds the maximum size; then the message is too large, and no further
-    /// line is kept. Never fails.
+    /// Appends a line, given with its line end, to the data, unless that exceeds the maximum size; then the message is
+    /// too large, and no further line is kept. Never fails.
     fn data(&mut self, line: &[u8]) -> std::io::Result<()> {
         self.too_large |= self.mta.context().settings.size_max < self.data.len() + line.len();
         if !self.too_large {

@@ -119,7 +119,7 @@ impl Mta {
         lock(&self.0.tasks).lifetime.as_ref().is_some_and(|lifetime| !lifetime.is_over())
     }
 
-    /// Its queue.
+    /// The queue of the host.
     pub fn queue(&self) -> &Queue {
         &self.0.queue
     }
@@ -139,14 +139,17 @@ impl Mta {
         &self.0.fqdn
     }
 
+    /// What the MTA was made with.
     fn context(&self) -> &MtaContext {
         &self.0.context
     }
 
+    /// The policy for clients, with its state.
     fn policy(&self) -> &policy::Policy {
         &self.0.policy
     }
 
+    /// The schedule of the queue.
     fn scheduler(&self) -> &Scheduler {
         &self.0.scheduler
     }
@@ -159,8 +162,8 @@ impl Mta {
         own.and_then(|(domain, _)| Address::new("postmaster", domain).ok())
     }
 
-    /// Whether this host is an exchange of the domain, so that it delivers mail to it to an MDA. An undeclared domain
-    /// is that of `elsewhere`; `false` if the world has no such domain.
+    /// Whether this host is an exchange of the domain, so that it hands mail for the domain to an MDA. An undeclared
+    /// domain is that of `elsewhere`; `false` if the world has no such domain.
     fn is_local(&self, domain: &str) -> bool {
         self.context().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
     }

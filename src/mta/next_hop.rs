@@ -31,12 +31,12 @@ pub(super) enum HopKind {
 }
 
 impl NextHop {
-    /// Whether it is reached by LMTP.
+    /// Whether the hop is reached by LMTP, as only the MDA of a local domain is.
     pub(super) fn is_lmtp(&self) -> bool {
         matches!(self.kind, HopKind::Mailboxes(_))
     }
 
-    /// The protocol by which it is reached.
+    /// The protocol by which the hop is reached: LMTP for the MDA of a local domain, else SMTP.
     pub(super) fn protocol(&self) -> Protocol {
         if self.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp }
     }

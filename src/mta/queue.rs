@@ -139,8 +139,8 @@ impl Queue {
     }
 
     /// Puts a row in flight that cannot be read on hold, with the reason, and ends its flight without a due time:
-    /// trying it again would not help. The operator sees it in the list, and may release or delete it. Returns the row;
-    /// nothing if it was deleted.
+    /// trying it again would not help. The operator sees it in the list, and may release or delete it. Returns the row
+    /// for its event; nothing if it was deleted.
     ///
     /// # Errors
     /// It could not be stored; the row is still in flight.
@@ -153,7 +153,7 @@ impl Queue {
 
     /// Stores the result of an attempt, its reports, and their entries in the catalogue, in one commit; deletes the row
     /// if no recipient remains. Then schedules the row for its next attempt, and the reports. The row stays in flight
-    /// if recipients of it do.
+    /// if some of its recipients are still being tried.
     ///
     /// # Errors
     /// It could not be stored; the row is still in flight.
@@ -183,8 +183,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Up to `limit` messages of this queue whose rows come after `row`, in the order of rows; those on hold or in
-    /// flight too.
+    /// Up to `limit` messages of this queue whose rows come after `row` (0 for the first), in the order of rows; those
+    /// on hold or in flight too.
     ///
     /// # Errors
     /// The store cannot be read.

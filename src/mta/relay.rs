@@ -87,8 +87,8 @@ async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Vec<Part>)> {
     Some((entry, slots.into_iter().zip(recipients).collect()))
 }
 
-/// Logs the error, and puts a message on hold that will not become readable by itself. If that cannot be stored, the
-/// row is due again after `STORE_RETRY_INTERVAL`.
+/// Logs the error, and puts a message on hold whose row or content is corrupt or missing, since that lasts. If the hold
+/// cannot be stored, the row is due again after `STORE_RETRY_INTERVAL`.
 async fn hold_unreadable(mta: &Mta, row: i64, error: &store::Error) {
     tracing::error!(host = %mta.host(), %error, row, "queue entry unreadable; held until it is released");
     if let Err(error) = mta.hold_unreadable(row, error).await {
@@ -120,8 +120,9 @@ fn report_due(mta: &Mta, entry: &Entry) -> bool {
     is_over(give_up) || (!entry.warned && is_over(warn))
 }
 
-/// Tries all destinations at once, and stores the results in the end. If others take longer than
-/// `PARTIAL_SETTLE_DELAY`, what is final so far is stored first, so that a crash does not repeat it.
+/// Tries all destinations at once, and stores the results when all are known. Whenever some are known and the rest
+/// takes longer than `PARTIAL_SETTLE_DELAY`, those that are final are stored first, so that a crash does not repeat
+/// them.
 async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
     let id = entry.queued.id;
     let mut tries: FuturesUnordered<_> = parts
@@ -132,7 +133,7 @@ async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
             async move {
                 let hop = slot.hop().clone();
                 let attempt = worker::send(mta, slot, job).await;
-                Outcome::now(mta, id, hop, recipients, attempt)
+                Outcome::recorded(mta, id, hop, recipients, attempt)
             }
         })
         .collect();

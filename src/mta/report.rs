@@ -44,8 +44,8 @@ pub(super) struct RecipientStatus {
 }
 
 impl RecipientStatus {
-    /// The status of a recipient that failed or waits. The text is the reply of the next host, with that host, if it
-    /// refused; else the reason of this host, without a host.
+    /// The status of a recipient that failed or waits because of this failure. The text is the reply of the next host,
+    /// with that host, if there is one; else the reason of this host, without a host.
     pub(super) fn of(failure: &Failure) -> Self {
         let text = Some(failure.reply().map_or_else(|| failure.to_string(), ToString::to_string));
         let host = failure.reply().and(failure.host()).map(str::to_owned);
@@ -56,9 +56,9 @@ impl RecipientStatus {
 /// A recipient, its result, and the details.
 type DsnEntry<'a> = (&'a Recipient, Action, RecipientStatus);
 
-/// The reports about one message, one for each action, with the recipients whose NOTIFY requests it; not stored yet. A
-/// message without a sender has no report (RFC 5321 §4.5.5); what failed is reported to the postmaster of this host
-/// instead.
+/// Composes the reports about one message, one for each action, with the recipients whose NOTIFY requests it; stores
+/// nothing. A message without a sender has no report (RFC 5321 §4.5.5); what failed is reported to the postmaster of
+/// this host instead.
 pub(super) fn all(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], now: Timestamp) -> Vec<QueuedMessage> {
     let Some(sender) = &queued.envelope.reverse_path else { return to_postmaster(mta, queued, entries, now) };
     let mut by_action: BTreeMap<Action, Vec<&DsnEntry<'_>>> = BTreeMap::new();
@@ -77,14 +77,15 @@ fn to_postmaster(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], no
     if lost.is_empty() { Vec::new() } else { vec![report(mta, queued, &postmaster, Action::Failed, &lost, now)] }
 }
 
-/// The `Reported` event for a report: its recipients, and the journey that it is about.
-pub(super) fn step(report: &QueuedMessage, about: JourneyId) -> EventKind {
+/// The `Reported` event for a report, to be recorded in the journey of the report: its recipients, and the journey
+/// `about` which it is.
+pub(super) fn reported_event(report: &QueuedMessage, about: JourneyId) -> EventKind {
     let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
     EventKind::Reported { about, recipients }
 }
 
-/// Whether the recipient's NOTIFY asks for a report of this action; without it, failure and delay are reported. What is
-/// passed on to a host that reports never is. RFC 3461 §4.1.
+/// Whether the recipient's NOTIFY asks for a report of this action; without NOTIFY, failure and delay are reported.
+/// What is passed on to a host that reports never is. RFC 3461 §4.1.
 fn wants(recipient: &Recipient, action: Action) -> bool {
     match (action, recipient.notify) {
         (Action::PassedOn, _) => false,
@@ -128,8 +129,8 @@ fn report(
 }
 
 /// The whole report, its header included: a text, the fields for programs, and the message, if it failed, was requested
-/// in full, and may be returned, else its header. May have line ends that are not CR LF. `id` is that of the report.
-/// RFC 3464 §2.
+/// in full, and may be returned, else its header. May have line ends that are not CR LF. `sender` is whom the report is
+/// for, `id` that of the report. RFC 3464 §2.
 fn compose(
     mta: &Mta,
     queued: &QueuedMessage,
@@ -211,7 +212,8 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// Appends a field and its line end: escaped if the report is ASCII, and folded.
+    /// Appends a field and its line end. The value may have several lines, which are joined; it is [`escaped`] if the
+    /// report is ASCII, and the field is [`folded`].
     fn write_field(&mut self, name: &str, value: &str) {
         let value = if self.is_ascii { escaped(value) } else { value.into() };
         let line = folded(&format!("{name}: {value}"), " ", LINE_BYTES);
@@ -252,7 +254,8 @@ impl Fields<'_> {
     }
 }
 
-/// The text in ASCII: other characters are written as in addresses of type `utf-8`, such as `\x{E9}`. RFC 6533 §3.
+/// The value of a field in ASCII: other characters are written as in addresses of type `utf-8`, such as `\x{E9}`. RFC
+/// 6533 §3.
 fn escaped(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return text.into();
@@ -261,7 +264,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
     text.chars().map(written).collect()
 }
 
-/// Subject and opening sentences of a report.
+/// Subject and opening sentences of a report of this action, for a human reader.
 fn texts(action: Action) -> (&'static str, &'static str) {
     match action {
         Action::Failed => (
@@ -324,8 +327,8 @@ fn has_long_lines(message: &Message) -> bool {
     })
 }
 
-/// Appends header fields to the report; a line of more than `MAX_LINE_BYTES` is folded, before a space if there is one,
-/// else between characters. RFC 5322 §2.2.3.
+/// Appends the header fields of the returned message to the report; a line of more than `MAX_LINE_BYTES` is folded,
+/// before a space if there is one, else between characters. RFC 5322 §2.2.3.
 fn write_header(report: &mut Vec<u8>, header: &[u8]) {
     for mut line in header.split_inclusive(|byte| *byte == b'\n') {
         while MAX_LINE_BYTES < line.strip_suffix(b"\r\n").unwrap_or(line).len() {

@@ -89,8 +89,8 @@ impl TlsPreference {
         }
     }
 
-    /// The protection of a connection for which the settings say `configured`: `Required` makes it verified, `Waived`
-    /// at most opportunistic.
+    /// The protection of a connection with this preference, where the settings say `configured`: `Required` makes it
+    /// verified, `Waived` at most opportunistic.
     fn of(self, configured: TlsMode) -> TlsMode {
         match self {
             Self::AsConfigured => configured,
@@ -100,7 +100,7 @@ impl TlsPreference {
     }
 }
 
-/// The kind of the next hop that a route names; `None` if it names none, and only sets TLS.
+/// The kind of the next hop that a route names; `None` if the route names none, and only sets TLS.
 fn kind(route: &Route) -> Option<HopKind> {
     match route.via.as_ref()? {
         Via::Host(host) => Some(HopKind::Host(host.clone())),
@@ -133,9 +133,9 @@ async fn target(resolver: &Resolver, name: &str, port: u16) -> Result<Target, Fa
     Ok(Target { name: name.to_owned(), preference: None, addresses })
 }
 
-/// The exchanges of a domain that have an address, in the order to try them: those with a lower preference value than
-/// this host. Without MX, the domain itself. Fails with `NullMx`, with `Loop` if none is left, or, if none has an
-/// address, with a temporary failure of their lookups before a permanent one. RFC 5321 §5.1.
+/// The exchanges of a domain that have an address, in the order to try them; if this host is one, only those with a
+/// lower preference value. Without MX, the domain itself. Fails with `NullMx`, with `Loop` if none is left, or, if none
+/// has an address, with a temporary failure of their lookups before a permanent one. RFC 5321 §5.1.
 async fn exchanges(mta: &Mta, resolver: &Resolver, domain: &str) -> Result<Vec<Target>, Failure> {
     let found = resolver.mx(domain).await?;
     let has_mx = matches!(found, Mx::Hosts(_));
@@ -165,15 +165,15 @@ fn in_order(mut hosts: Vec<Exchange>, rng: &Rng) -> Vec<Exchange> {
     hosts
 }
 
-/// Removes the host `own` and all exchanges whose preference is no better than its: the message would loop. All stay if
-/// it is not among them. RFC 5321 §5.1.
+/// Removes the host `own` and all exchanges whose preference is no better than that of `own`: the message would loop.
+/// All stay if `own` is not among them. RFC 5321 §5.1.
 fn nearer(hosts: Vec<Exchange>, own: &str) -> Vec<Exchange> {
     let ours = hosts.iter().find(|exchange| exchange.host == own).map(|exchange| exchange.preference);
     hosts.into_iter().filter(|exchange| ours.is_none_or(|ours| exchange.preference < ours)).collect()
 }
 
-/// The known failure if it is temporary, else the new one: while an exchange may still be found, the message waits. A
-/// new one about a host without an address becomes one about a host that does not exist.
+/// Of the failures of two exchanges, `known` if it is temporary, else `new`: while an exchange may still be found, the
+/// message waits. A `new` one about a host without an address becomes one about a host that does not exist.
 fn prefer_temporary(known: Option<Failure>, new: Failure) -> Failure {
     match known {
         Some(known) if !known.is_permanent() => known,

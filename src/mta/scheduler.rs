@@ -141,10 +141,10 @@ impl Scheduler {
         self.state().cache.take(row)
     }
 
-    /// Asks for a slot at each of these destinations, in ascending order, for an entry in flight. `None` if it does not
-    /// get them, or no memory for its message; it is no longer in flight then: it is parked at the first destination
-    /// without a free slot, waits for memory or, if all are in back-off, is due when the first of those ends. An entry
-    /// about which a report is due (`urgent`) ignores back-off.
+    /// Asks for a slot at each of these destinations, in ascending order, for an entry in flight, and for memory.
+    /// `None` if one is lacking; then the entry is no longer in flight: it is parked at the first destination without a
+    /// free slot, waits for memory or, if all are in back-off, is due when the first of those ends. An entry about
+    /// which a report is due (`urgent`) ignores back-off.
     pub(super) fn admit(&self, entry: Entry, hops: &[NextHop], urgent: bool) -> Option<(Entry, Vec<Slot>)> {
         let now = self.clock.now();
         self.change(|state| {
@@ -202,15 +202,15 @@ impl Scheduler {
         state.cache.insert(entry);
     }
 
-    /// Frees the slot after a message was sent to its destination, or failed there; the next parked message gets it and
-    /// is due.
+    /// Frees the slot after a message was sent to its destination, or failed there; the next message parked there gets
+    /// the slot and is due.
     pub(super) fn complete(&self, slot: Slot) {
         let now = self.clock.now();
         self.change(|state| state.release(&slot.0, now));
     }
 
-    /// Ends the flight of a row, its attempts, and what it has of memory and reserved slots. It is due at `until`,
-    /// unless the operator decided otherwise meanwhile; `None` if it was deleted or is on hold.
+    /// Ends the flight of a row, its attempts, and what it has of memory and reserved slots. The row is due at `until`,
+    /// unless the operator decided otherwise meanwhile; `until` is `None` if it was deleted or is on hold.
     pub(super) fn reschedule(&self, row: i64, until: Option<Timestamp>) {
         let now = self.clock.now();
         self.active_attempts.end(row);
@@ -218,8 +218,8 @@ impl Scheduler {
     }
 
     /// Takes and returns the jobs of a destination that cannot be reached, which the caller fails with this error.
-    /// Unless that is permanent, begins a back-off, at the end of which its parked messages are due. `wait` returns
-    /// that end for the number of failures in a row before this one.
+    /// Unless the error is permanent, begins a back-off, at the end of which the parked messages of the destination are
+    /// due. `wait` returns that end for the number of failures in a row before this one.
     pub(super) fn mark_down(
         &self,
         hop: &NextHop,
@@ -237,7 +237,7 @@ impl Scheduler {
         })
     }
 
-    /// Ends the back-off of all destinations; messages that are due at the end of it stay so.
+    /// Ends the back-off of all destinations. Messages that were to be tried at its end are still due then, not now.
     pub(super) fn clear_backoff(&self) {
         self.state().destinations.values_mut().for_each(|destination| destination.slots.clear_backoff());
     }
@@ -256,8 +256,8 @@ impl Scheduler {
         state.destinations.entry(hop.clone()).or_insert_with(|| Destination::new(self.max_connections))
     }
 
-    /// Notes that an attempt of a row in flight begins. It is listed until the result is dropped, or the row is
-    /// rescheduled.
+    /// Notes that an attempt of a row in flight begins at one destination, for the operator. It is listed until the
+    /// result is dropped, or the row is rescheduled.
     pub(super) fn begin_attempt(&self, row: i64) -> Arc<AttemptProgress> {
         self.active_attempts.begin(row, self.clock.now())
     }
@@ -267,7 +267,7 @@ impl Scheduler {
         self.active_attempts.of(row)
     }
 
-    /// Why those of these rows wait that are parked or wait for memory, in words for the operator; rows that are due or
+    /// For those of these rows that are parked or wait for memory: why, in words for the operator. Rows that are due or
     /// in flight are not in the result.
     pub(super) fn waits(&self, rows: &BTreeSet<i64>) -> BTreeMap<i64, &'static str> {
         let state = self.state();
@@ -321,8 +321,8 @@ impl Scheduler {
         due + state.destinations.values().map(|destination| destination.slots.parked()).sum::<usize>()
     }
 
-    /// Whether it holds no state for any message: none is due, in flight, cached, parked or waits for memory, and no
-    /// slot is taken or reserved.
+    /// Whether the schedule holds no state for any message: none is due, in flight, cached, parked or waits for memory,
+    /// and no slot is taken or reserved.
     pub(super) fn is_idle(&self) -> bool {
         let State { index, cache, destinations, reserved, memory } = &*self.state();
         let is_unused = |destination: &Destination| destination.slots.is_unused();
@@ -340,6 +340,7 @@ impl Scheduler {
         changed
     }
 
+    /// Locks the state.
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

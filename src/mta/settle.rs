@@ -55,9 +55,9 @@ pub(super) async fn settle_final(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome
     settle(mta, entry, outcomes, now, remaining).await;
 }
 
-/// Stores and reports the recipients that were accepted or failed for good, while others are still tried, and removes
-/// them from the envelope of `entry`. Returns the outcomes of those to be tried again: the time of that is set when the
-/// attempt ends.
+/// Stores and reports the recipients that were accepted or failed for good, while other recipients are still tried, and
+/// removes them from the envelope of `entry`. Returns the outcomes of those to be tried again, for [`settle_final`],
+/// which sets when.
 pub(super) async fn settle_partial(mta: &Mta, entry: &mut Entry, outcomes: Vec<Outcome>) -> Vec<Outcome> {
     let now = mta.context().clock.now();
     let is_over = is_over(mta, entry, now);
@@ -78,10 +78,16 @@ fn is_over(mta: &Mta, entry: &Entry, now: Timestamp) -> bool {
 }
 
 impl Outcome {
-    /// The result for recipients of the message `id` at a next hop just now. Records `Relayed` events of those that it
-    /// accepted, one for each value of `leaves`: what the next host does with the message comes after that, and other
-    /// destinations may take long. The first event takes the details and the transcript.
-    pub(super) fn now(mta: &Mta, id: QueueId, hop: NextHop, recipients: Vec<Recipient>, mut attempt: Attempt) -> Self {
+    /// Returns the result that recipients of the message `id` just had at a next hop, after recording `Relayed` events
+    /// of those that it accepted, one for each value of `leaves`: what the next host does with the message comes after
+    /// that, and other destinations may take long. The first event takes the details and the transcript.
+    pub(super) fn recorded(
+        mta: &Mta,
+        id: QueueId,
+        hop: NextHop,
+        recipients: Vec<Recipient>,
+        mut attempt: Attempt,
+    ) -> Self {
         let accepted = recipients.iter().zip(&attempt.verdicts).filter_map(|(recipient, verdict)| match verdict {
             Verdict::Accepted(reply) => Some((recipient.address.clone(), reply.to_string())),
             Verdict::Failed(_) => None,
@@ -140,8 +146,8 @@ impl Outcome {
     }
 }
 
-/// Stores the results, with the reports to the sender and what `remaining` returns of them, trying until the store
-/// accepts that; then records the events of failures and of reports.
+/// Stores the results, with the reports to the sender and the [`Remaining`] that `remaining` makes of the classified
+/// recipients, trying until the store accepts that; then records the events of failures and of reports.
 async fn settle(
     mta: &Mta,
     entry: &Entry,
@@ -157,7 +163,7 @@ async fn settle(
     let journey = reports.first().map(|queued| queued.id.journey);
     record_failures(mta, entry, outcomes, &classified, until, journey);
     for report in &reports {
-        let step = report::step(report, entry.queued.id.journey);
+        let step = report::reported_event(report, entry.queued.id.journey);
         mta.context().emitter.report(report.id.journey, Some(report.id), step, None);
     }
 }
@@ -268,8 +274,8 @@ fn record_failures(
 }
 
 impl Classified {
-    /// The failures of these recipients, with the addresses that share one reason, and `true` if it is final: those
-    /// first, then those that wait.
+    /// The failures of these recipients: for each reason, the addresses that share it, the failure, and `true` if that
+    /// is final. Final ones come first, then those of recipients that wait.
     fn failures(&self, among: &[Recipient]) -> Vec<(Vec<Address>, &Failure, bool)> {
         let failed = self.failed.iter().map(|(recipient, failure)| (recipient, failure, true));
         let waiting = self.waiting.iter().map(|(recipient, failure)| (recipient, failure, false));

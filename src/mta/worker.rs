@@ -50,7 +50,7 @@ impl Worker {
     /// connected; then deregisters, after QUIT on an open connection. If it cannot connect and is alone, all jobs fail,
     /// and it goes on.
     async fn work(mut self) {
-        let arrived = self.with_destination(|destination| destination.arrived());
+        let arrived = self.with_destination(|destination| destination.arrival_notify());
         loop {
             let Some(mut job) = self.next_job(&arrived).await else {
                 if let Some(connection) = self.connection.take() {
@@ -99,7 +99,7 @@ impl Worker {
         .ok()
     }
 
-    /// Notes that the destination answers, and spawns the further workers that may connect as well.
+    /// Notes that the destination answers, and spawns the further workers for queued jobs that the limit now allows.
     fn on_connected(&mut self) {
         let was_up = std::mem::replace(&mut self.is_up, true);
         for _ in 0..self.with_destination(|destination| destination.on_connected(was_up)) {
@@ -123,8 +123,9 @@ impl Worker {
         }
     }
 
-    /// Sends a message, on the open connection or a new one; recipients beyond the limits of a connection (RFC 9422)
-    /// are sent on further ones, and fail if those cannot be opened. The error is that of the first connection.
+    /// Sends a message to all its recipients, on the open connection or a new one; those beyond the limits of a
+    /// connection (RFC 9422) are sent to on further ones, and fail if those cannot be opened. If not even the first
+    /// connection can be opened, returns that error, and no recipient has a verdict.
     async fn transact(&mut self, job: &mut Job) -> Result<Attempt, ConnectError> {
         let mut attempt = self.send_part(job).await?;
         job.done = attempt.verdicts.len();
@@ -148,7 +149,7 @@ impl Worker {
             match open.recipient_limit(job.rest()) {
                 0 => open.quit().await,
                 limit => {
-                    job.progress.is_with(open.host());
+                    job.progress.set_host(open.host());
                     let (attempt, open) = open.send(&job.part(limit), &job.message).await;
                     if !attempt.not_started {
                         self.connection = open;

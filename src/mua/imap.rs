@@ -84,7 +84,8 @@ impl ImapMailbox {
         Ok(())
     }
 
-    /// Reads one response, and takes a new number of messages from it; returns the tag if it is the OK to a command.
+    /// Reads one response, and takes a new number of messages from it; returns the tag if it completes a command with
+    /// OK, otherwise `None`. BYE, the end of the connection and a refused command are errors.
     async fn read_response(&mut self) -> Result<Option<RequestId>, Error> {
         let net = |why| Error::Net { server: self.server.clone(), why };
         let response = self.session.read_response().await.map_err(|error| net(net::Error::Io(error)))?;
@@ -119,7 +120,7 @@ pub struct ImapWatch {
 }
 
 impl ImapWatch {
-    /// Connects, encrypts as configured, and logs in.
+    /// Connects, encrypts as configured, and logs in. No mailbox is selected.
     ///
     /// # Errors
     /// The connection failed, required encryption is not available, or the login was refused.
@@ -127,7 +128,7 @@ impl ImapWatch {
         Ok(Self { session: session(context, server, login, None).await?, server: server.name.clone() })
     }
 
-    /// The unique id that the next message will have. RFC 9051 §6.3.11.
+    /// The unique id that the next message in INBOX will have. RFC 9051 §6.3.11.
     ///
     /// # Errors
     /// The server does not return it, or the connection failed.

@@ -44,7 +44,8 @@ pub fn read_mail_files(path: &Path) -> Result<impl Iterator<Item = Result<Messag
 }
 
 impl MessageFile {
-    /// Adapts the line ends. The flags of a message of an mbox are those in its header.
+    /// Converts a message from a file: its lines end in CR LF then, and the flags of a message of an mbox are those in
+    /// its header.
     fn of(message: FileMessage) -> Self {
         let name = message.name();
         let FileMessage { number, mailbox, flags, received, bytes, .. } = message;

@@ -41,7 +41,8 @@ impl<R: BufRead> Mbox<R> {
         Self { input, from: None, is_over: false }
     }
 
-    /// Reads a line with its line end, or the first part of a very long one; empty at the end of the file.
+    /// Reads a line with its line end, of which [`MAX_MESSAGE_BYTES`] and one more at most; empty at the end of the
+    /// file.
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         let mut limited = io::Read::take(&mut self.input, MAX_MESSAGE_BYTES as u64 + 1);

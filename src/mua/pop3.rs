@@ -47,7 +47,7 @@ impl Maildrop {
                 Event::LoginRefused(why) => {
                     return Err(Error::Login { server: server.name.clone(), user: login.user.clone(), why });
                 }
-                _ => return Err(maildrop.unexpected()),
+                _ => return Err(maildrop.unexpected_reply()),
             }
         }
     }
@@ -60,7 +60,7 @@ impl Maildrop {
         self.conn.machine.list();
         match self.event().await? {
             Event::Listing(entries) => Ok(entries),
-            _ => Err(self.unexpected()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
@@ -76,7 +76,7 @@ impl Maildrop {
         for _ in numbers {
             match self.event().await? {
                 Event::Message { number, bytes } => each(number, bytes),
-                _ => return Err(self.unexpected()),
+                _ => return Err(self.unexpected_reply()),
             }
         }
         Ok(())
@@ -90,7 +90,7 @@ impl Maildrop {
         self.conn.machine.delete(number);
         match self.event().await? {
             Event::Deleted { .. } => Ok(()),
-            _ => Err(self.unexpected()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
@@ -102,7 +102,7 @@ impl Maildrop {
         self.conn.machine.quit();
         match self.event().await? {
             Event::Closed => Ok(self.conn.machine.transcript().cloned().unwrap_or_default()),
-            _ => Err(self.unexpected()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
@@ -118,7 +118,8 @@ impl Maildrop {
         }
     }
 
-    fn unexpected(&self) -> Error {
+    /// The error that the server sent a reply that is not one to the request.
+    fn unexpected_reply(&self) -> Error {
         Error::Protocol { server: self.server.clone(), why: "sent an unexpected reply".to_owned() }
     }
 }

@@ -93,7 +93,7 @@ fn without_password(line: &str) -> String {
 }
 
 impl AsyncRead for Recorded {
-    /// Reads, and records what the server said if that is wanted.
+    /// Reads, and records what the server said if there is a recording.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -105,7 +105,7 @@ impl AsyncRead for Recorded {
 }
 
 impl AsyncWrite for Recorded {
-    /// Writes, and records what the client said if that is wanted.
+    /// Writes, and records what the client said, of the bytes that were written, if there is a recording.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         if let Some(recording) = &self.recording {
@@ -114,10 +114,12 @@ impl AsyncWrite for Recorded {
         Poll::Ready(Ok(written))
     }
 
+    /// Flushes the stream.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Ends the output of the stream.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }

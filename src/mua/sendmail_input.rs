@@ -120,8 +120,8 @@ pub(super) fn has(header: &[Field<'_>], name: &str) -> bool {
     header.iter().any(|field| field.is(name))
 }
 
-/// Writes the message without the fields of [`DROPPED`], and with `From`, `Date` and `Message-ID` below the header if
-/// they are missing; a resent message also gets these with `Resent-` above it.
+/// Returns the message without the fields of [`DROPPED`]; adds `From`, `Date` and `Message-ID` below the header if they
+/// are missing, and to a resent message these with `Resent-` above it.
 fn complete(header: &[Field<'_>], body: &[u8], is_resent: bool, defaults: &MessageDefaults<'_>) -> Vec<u8> {
     let MessageDefaults { sender, name, date, id, .. } = defaults;
     let name = name.map(|name| format!("\"{}\" ", name.replace(['"', '\\', '\r', '\n'], ""))).unwrap_or_default();

@@ -41,7 +41,7 @@ impl Submitter {
                     let why = "it offers no login mechanism that this client supports".to_owned();
                     return Err(Error::Protocol { server: server.name.clone(), why });
                 }
-                _ => return Err(submitter.unexpected()),
+                _ => return Err(submitter.unexpected_reply()),
             }
         }
         Ok(submitter)
@@ -55,7 +55,7 @@ impl Submitter {
         self.conn.machine.send(envelope, message);
         match self.event().await? {
             Event::Sent(outcome) => Ok(outcome.verdicts),
-            _ => Err(self.unexpected()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
@@ -80,7 +80,7 @@ impl Submitter {
     async fn ready(&mut self) -> Result<(), Error> {
         match self.event().await? {
             Event::Ready => Ok(()),
-            _ => Err(self.unexpected()),
+            _ => Err(self.unexpected_reply()),
         }
     }
 
@@ -93,8 +93,8 @@ impl Submitter {
         self.conn.machine.starttls();
         match self.event().await? {
             Event::StartTls => {}
-            Event::TlsRefused(reply) => return Err(self.refused(reply)),
-            _ => return Err(self.unexpected()),
+            Event::TlsRefused(reply) => return Err(self.refusal(reply)),
+            _ => return Err(self.unexpected_reply()),
         }
         let shake = self.conn.connect_tls(&context.trust, &self.server).await;
         shake.map_err(|why| Error::Net { server: self.server.clone(), why })?;
@@ -106,7 +106,7 @@ impl Submitter {
     async fn event(&mut self) -> Result<Event, Error> {
         match self.conn.event().await {
             Ok(Some(Event::Failed(client::Failure { cause: client::Cause::Refused(reply), .. }))) => {
-                Err(self.refused(reply))
+                Err(self.refusal(reply))
             }
             Ok(Some(Event::Failed(failure))) => {
                 Err(Error::Protocol { server: self.server.clone(), why: failure.to_string() })
@@ -117,11 +117,13 @@ impl Submitter {
         }
     }
 
-    fn refused(&self, reply: Reply) -> Error {
+    /// The error that the server refused a request, or ended the session, with this reply.
+    fn refusal(&self, reply: Reply) -> Error {
         Error::Refused { server: self.server.clone(), reply }
     }
 
-    fn unexpected(&self) -> Error {
+    /// The error that the server sent a reply that is not one to the request.
+    fn unexpected_reply(&self) -> Error {
         Error::Protocol { server: self.server.clone(), why: "sent an unexpected reply".to_owned() }
     }
 }

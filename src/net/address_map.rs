@@ -84,7 +84,8 @@ impl AddressMap {
         Ok((stream, binding))
     }
 
-    /// The world address of a peer, or its real address if it is a client outside the world.
+    /// The world address of the host that connected from the real socket `real` by [`AddressMap::connect`]; `real`
+    /// itself if it is a client outside the world.
     pub(super) fn peer_address(&self, real: SocketAddr) -> SocketAddr {
         self.lock().sources.get(&real).copied().unwrap_or(real)
     }
@@ -114,16 +115,18 @@ impl AddressMap {
         }
     }
 
-    /// The address of the real UDP socket behind a world address; `None` if no host has bound it.
+    /// The real address to which datagrams for this world address are sent; `None` if no host has bound it.
     pub(super) fn udp_to(&self, address: SocketAddr) -> Option<SocketAddr> {
         self.lock().udp.get(&address).copied()
     }
 
-    /// The world address of a real UDP socket, or its real address if it is a client outside the world.
+    /// The world address to which the real UDP socket `real` is bound; `real` itself if it is a client outside the
+    /// world.
     pub(super) fn udp_from(&self, real: SocketAddr) -> SocketAddr {
         self.lock().udp_back.get(&real).copied().unwrap_or(real)
     }
 
+    /// Locks the tables of the map.
     fn lock(&self) -> MutexGuard<'_, Tables> {
         lock(&self.tables)
     }
@@ -137,6 +140,7 @@ pub(super) struct SourceBinding {
 }
 
 impl Drop for SourceBinding {
+    /// Removes the real socket from the map, which no longer names its host.
     fn drop(&mut self) {
         self.directory.lock().sources.remove(&self.socket_end);
     }

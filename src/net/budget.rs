@@ -26,6 +26,7 @@ impl UploadBudget {
         Self::new(DEFAULT_BYTES.max(max_bytes.saturating_mul(2)))
     }
 
+    /// A budget of this many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         Self(Arc::new(AtomicUsize::new(bytes)))
     }
@@ -47,6 +48,7 @@ impl UploadBudget {
 }
 
 impl Default for UploadBudget {
+    /// A budget of 256 MiB.
     fn default() -> Self {
         Self::new(DEFAULT_BYTES)
     }
@@ -59,6 +61,7 @@ impl fmt::Debug for UploadBudget {
 }
 
 impl PartialEq for UploadBudget {
+    /// Whether both are clones of one budget; two budgets of the same size are different.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -93,8 +96,9 @@ impl UploadShare {
     /// capacity suffices. `declared` is the length that the buffer is to have in the end, if that is known; `max` is
     /// the largest.
     ///
-    /// To grow a buffer copies it, takes a time that grows with it, and leaves the old one to the allocator, which gives it
-    /// back late. So it grows at once to its declared size, or to the largest, as far as what has arrived makes that likely.
+    /// To grow a buffer copies it, takes a time that grows with it, and leaves the old one to the allocator, which
+    /// gives it back late. So it grows at once to its declared size, or to the largest, as far as what has arrived
+    /// makes that likely.
     pub fn reserve(
         &mut self,
         buffer: &mut BytesMut,
@@ -123,6 +127,7 @@ impl UploadShare {
 }
 
 impl Drop for UploadShare {
+    /// Gives the bytes of the share back to the budget.
     fn drop(&mut self) {
         if self.bytes != 0 {
             self.budget.0.fetch_add(self.bytes, Ordering::Relaxed);

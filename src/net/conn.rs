@@ -63,13 +63,14 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
-    /// From now on, the machine also shuts down when this stop fires. It replaces one that was given here before.
+    /// From now on, the machine also shuts down when this stop fires, beside the one of [`Conn::new`]. The stop of an
+    /// earlier call no longer counts.
     pub fn stop_also(&mut self, stop: Stop) {
         self.other_stop = Some(Box::new(StopWatch::new(stop)));
     }
 
-    /// From now on, another host answers a program outside the world: the faults of its link apply. Has no effect on a
-    /// connection between hosts.
+    /// From now on, `host` answers the peer, if that is a program outside the world: the faults of the link between
+    /// them apply. Has no effect on a connection between hosts.
     pub fn answer_from(&mut self, host: IpAddr) {
         self.stream.answer_from(host);
     }
@@ -232,7 +233,7 @@ impl<M: Machine + Unpin> Conn<M> {
         Ok(())
     }
 
-    /// Reads once, and gives it to the machine, if something has already arrived; does not wait.
+    /// Reads once, if something has already arrived, and gives it to the machine; does not wait.
     async fn read_on(&mut self) -> Result<(), Error> {
         match poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
             Poll::Ready(outcome) => outcome.map_err(Error::of_stream),
@@ -302,7 +303,8 @@ impl<M: Machine + Unpin> Conn<M> {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes the stream; after a stop, without reading what the peer still sends.
+    /// Closes the stream as [`Stream::close`] does. Reads what the peer still sends for up to 1 s, or after a stop not
+    /// at all. Failures are ignored.
     async fn close(&mut self) {
         let linger = if self.stopped { Duration::ZERO } else { LINGER_TIMEOUT };
         self.stream.close(linger).await;
@@ -338,7 +340,7 @@ enum WaitResult {
     Stop,
 }
 
-/// Waits for a TLS handshake to end, up to [`HANDSHAKE_TIMEOUT`], then fails with [`Error::Silent`].
+/// Waits for a TLS handshake and returns its result; [`Error::Silent`] if it takes longer than [`HANDSHAKE_TIMEOUT`].
 async fn handshake(shake: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     timeout(HANDSHAKE_TIMEOUT, shake).await.map_err(|_| Error::Silent(HANDSHAKE_TIMEOUT))?
 }

@@ -34,7 +34,8 @@ impl Datagrams {
         Self { slot, faults: net.faults().clone(), host: None }
     }
 
-    /// The same port, at which programs outside the world reach this host: the faults of its link apply.
+    /// The same port, at which programs outside the world reach the host with the address `host`: from now on, the
+    /// faults of the link between them and this host apply.
     pub(super) fn of_host(mut self, host: IpAddr) -> Self {
         self.host = Some(host);
         self
@@ -48,8 +49,8 @@ impl Datagrams {
         }
     }
 
-    /// The injected delay of a datagram. A program outside the world does not delay its own ones, so for it this is the
-    /// delay of both ways.
+    /// The injected delay of a datagram of this length to `to`. Programs outside the world do not delay their own
+    /// datagrams: at a port for them, it is the delay of both ways.
     fn delay(&self, to: IpAddr, bytes: usize) -> Duration {
         match self.host {
             Some(host) => self.faults.delay(to, host, 0).total() + self.faults.delay(host, to, bytes).total(),
@@ -108,7 +109,7 @@ impl Datagrams {
         }
     }
 
-    /// Waits for the next datagram, whatever the link faults are.
+    /// Waits for the next datagram, whatever the link faults are; returns it with the sender's address.
     async fn next(&self) -> Result<(Vec<u8>, SocketAddr), Error> {
         match &self.slot {
             Slot::Udp { socket, directory, .. } => {
@@ -126,6 +127,7 @@ impl Datagrams {
 }
 
 impl Drop for Datagrams {
+    /// Unmaps the world address of the port.
     fn drop(&mut self) {
         if let Slot::Udp { directory: Some((directory, Some(own))), .. } = &self.slot {
             directory.forget_udp(*own);

@@ -11,7 +11,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Deadline(Option<Pin<Box<Sleep>>>);
 
 impl Deadline {
-    /// Ready once `end` has passed; never without an end.
+    /// Ready once `end` has passed; never if it is `None`. Each call may have another end, which replaces the one
+    /// before.
     pub(super) fn poll(&mut self, end: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(end) = end else { return Poll::Pending };
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(end)));

@@ -37,8 +37,8 @@ pub(super) enum Kind {
 }
 
 impl Net {
-    /// Real sockets with real addresses. Listeners accept at the given addresses only, and the operating system chooses the
-    /// source address of connections and queries.
+    /// Real sockets with real addresses. Listeners accept at the given addresses only, and the operating system chooses
+    /// the source address of connections and queries.
     pub fn sockets() -> Self {
         Self { kind: Kind::Sockets, faults: LinkFaults::default() }
     }
@@ -54,6 +54,7 @@ impl Net {
         Self { kind: Kind::Memory(MemoryNetwork::new(latency, faults.clone())), faults }
     }
 
+    /// What carries the connections: real sockets, sockets on loopback, or memory.
     pub(super) fn kind(&self) -> &Kind {
         &self.kind
     }
@@ -63,7 +64,7 @@ impl Net {
         matches!(self.kind, Kind::Memory(_))
     }
 
-    /// Whether it is a world's, so that faults of its links have an effect.
+    /// Whether this is the network of a world, on loopback or in memory, so that faults of its links have an effect.
     pub fn has_links(&self) -> bool {
         !matches!(self.kind, Kind::Sockets)
     }
@@ -100,6 +101,7 @@ pub struct ExternalRegistration {
 }
 
 impl Drop for ExternalRegistration {
+    /// Unmaps the address of the external server.
     fn drop(&mut self) {
         if let Some(directory) = &self.directory {
             directory.forget(self.address);
@@ -127,6 +129,7 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// The network that the interface belongs to.
     pub(super) fn net(&self) -> &Net {
         &self.net
     }
@@ -289,15 +292,15 @@ impl Interface {
         }
     }
 
-    /// Waits until the link lets a connection through, and returns our address. An error if it refuses, or `source` is
-    /// `None`: this host has no address of that family.
+    /// Waits while the link to `to` is cut, and returns `source`, the address of this host. [`Error::Refused`] if the
+    /// link refuses connections, [`Error::NotInWorld`] if `source` is `None`: this host has no address of that family.
     async fn admitted(&self, source: Option<&IpAddr>, to: SocketAddr) -> Result<IpAddr, Error> {
         let source = *source.ok_or(Error::NotInWorld(to))?;
         if self.net.faults.admit(source, to.ip()).await { Ok(source) } else { Err(Error::Refused(to)) }
     }
 
-    /// Binds an ephemeral UDP port for queries, at the first address of this host. With real sockets, the operating system
-    /// chooses the source address of each datagram, which depends on where it goes.
+    /// Binds an ephemeral UDP port for queries, at the first address of this host. With real sockets, the operating
+    /// system chooses the source address of each datagram, which depends on where it goes.
     ///
     /// # Errors
     /// No port is free.

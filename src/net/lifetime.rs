@@ -32,7 +32,7 @@ impl Lifetime {
         &self.end
     }
 
-    /// Whether the host is off, or about to be.
+    /// Whether `stop` or `end` has fired: the host is off, or about to be.
     pub fn is_over(&self) -> bool {
         self.stop.is_cancelled() || self.end.is_cancelled()
     }

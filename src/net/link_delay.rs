@@ -67,7 +67,7 @@ pub(super) struct DelayedInput {
 }
 
 impl DelayedInput {
-    /// Whether the reader has got all input.
+    /// Whether nothing is held back: neither input nor the end of the stream. The socket may have more.
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.ended.is_none()
     }

@@ -110,6 +110,7 @@ impl Link {
 }
 
 impl LinkEnd {
+    /// Whether the address is at this end of the link.
     fn has(&self, ip: IpAddr) -> bool {
         match self {
             Self::Any => true,
@@ -145,6 +146,7 @@ impl LinkFaults {
         self.0.changes.send_modify(|count| *count += 1);
     }
 
+    /// Whether no link of the network has a fault.
     fn is_empty(&self) -> bool {
         self.0.count.load(Ordering::Acquire) == 0
     }
@@ -171,12 +173,12 @@ impl LinkFaults {
         !self.any(from, to, |fault| matches!(fault, LinkFault::Refuse))
     }
 
-    /// Whether this host refuses connections from programs outside the world.
+    /// Whether a fault makes the host with this address refuse connections from programs outside the world.
     pub(super) fn refuses_outside(&self, host: IpAddr) -> bool {
         self.any(OUTSIDE, host, |fault| matches!(fault, LinkFault::Refuse))
     }
 
-    /// Changes with every fault that is injected or cleared.
+    /// A receiver that is notified of every fault that is injected or cleared from now on; its value means nothing.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
@@ -199,13 +201,14 @@ impl LinkFaults {
         delay
     }
 
-    /// One direction of a connection, at the end where its faults are applied.
+    /// One direction of a connection, for the end of the connection that applies the faults of the link `from` -> `to`.
     pub(super) fn endpoint(&self, from: IpAddr, to: IpAddr) -> LinkEndpoint {
         let mut table = self.table();
         table.last_id += 1;
         LinkEndpoint { id: table.last_id, faults: self.clone(), from, to, carried: 0 }
     }
 
+    /// Locks the injected faults.
     fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.0.table)
     }
@@ -274,6 +277,7 @@ impl LinkEndpoint {
 }
 
 impl Drop for LinkEndpoint {
+    /// Removes the waker that [`Self::poll_allowance`] may have left.
     fn drop(&mut self) {
         if !self.faults.is_empty() {
             self.faults.table().waiting.remove(&self.id);

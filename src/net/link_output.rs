@@ -32,7 +32,7 @@ impl LinkOutput {
         Self { link, chunks: VecDeque::new(), held: 0, shaper: LinkShaper::default(), departure: None }
     }
 
-    /// The link, whose host may change.
+    /// The link that the output takes, to change its host.
     pub(super) fn link_mut(&mut self) -> &mut LinkEndpoint {
         &mut self.link
     }
@@ -48,8 +48,8 @@ impl LinkOutput {
         self.link.add_carried(bytes);
     }
 
-    /// Takes bytes to hold back until they may go, and returns how many; pending while too many are held. They are
-    /// written by [`LinkOutput::poll_drain`], which is called here, too.
+    /// Holds back these bytes until they may go, and returns how many it took; pending while too many are held. First
+    /// writes those held before that may go now, as [`LinkOutput::poll_drain`] does.
     pub(super) fn poll_write(&mut self, raw: &mut Raw, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Err(error)) = self.poll_drain(raw, cx) {
             return Poll::Ready(Err(error));

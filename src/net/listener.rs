@@ -14,8 +14,8 @@ use super::{Error, LinkFaults, PublicPort, Stream};
 /// The number of connections that wait to be accepted.
 pub(super) const BACKLOG: u32 = 1024;
 
-/// A bound socket that does not listen yet, with SO_REUSEADDR, so that a server can be restarted while connections of its
-/// predecessor are in TIME_WAIT.
+/// A bound socket that does not listen yet, with SO_REUSEADDR, so that a server can be restarted while connections of
+/// its predecessor are in TIME_WAIT.
 pub(super) fn bound_socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(unix)]
@@ -114,6 +114,7 @@ impl Listener {
 }
 
 impl Drop for Listener {
+    /// Unmaps the world address of the listener, or reserves its public port again.
     fn drop(&mut self) {
         if let Source::Tcp { directory: Some((directory, Some(own))), .. } = &self.source {
             directory.forget(*own);

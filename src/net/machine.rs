@@ -32,7 +32,8 @@ pub trait Machine {
         false
     }
 
-    /// Whether it has input left, and returned [`Next::Read`] only so that other tasks have their turn.
+    /// Whether the machine has unread input and returned [`Next::Read`] only so that other tasks have their turn: it is
+    /// then asked for the next step without more input.
     fn has_input(&self) -> bool {
         false
     }

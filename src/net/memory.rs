@@ -159,6 +159,7 @@ impl BoundPort<Incoming> {
 }
 
 impl<T> Drop for BoundPort<T> {
+    /// Makes the port free for others.
     fn drop(&mut self) {
         (self.forget)(&mut lock(&self.network.ports), &self.address);
     }
@@ -274,7 +275,8 @@ impl AsyncRead for PipeEnd {
 }
 
 impl PipeState {
-    /// Moves what has arrived into the reader's buffer, and wakes the writer.
+    /// Moves what has arrived by `now` into the reader's buffer, as far as that has room, and wakes the writer, which
+    /// may have waited for room in the pipe.
     fn take(&mut self, now: Instant, buffer: &mut ReadBuf<'_>) {
         while let Some((due, chunk)) = self.chunks.front_mut()
             && *due <= now
@@ -342,6 +344,7 @@ impl PipeEnd {
 }
 
 impl Drop for PipeEnd {
+    /// Sends the end of the stream; the peer can write no more.
     fn drop(&mut self) {
         self.end_writing();
         let mut state = lock(&self.read.state);

@@ -85,6 +85,7 @@ impl PublicPort {
         Ok(datagrams.of_host(self.0.host))
     }
 
+    /// The faults of all links of the network.
     pub(super) fn faults(&self) -> &LinkFaults {
         self.0.net.faults()
     }
@@ -94,12 +95,13 @@ impl PublicPort {
         self.0.host
     }
 
-    /// Whether an injected link fault makes the host refuse connections from outside.
+    /// Whether an injected link fault makes the host refuse connections from programs outside the world.
     pub(super) fn is_refusing(&self) -> bool {
         self.0.net.has_links() && self.faults().refuses_outside(self.0.host)
     }
 
-    /// Listens with the socket that reserves the port, or a new one if there is none.
+    /// Listens at the port, with the socket that reserves it, or a new one if there is none; on an in-process network,
+    /// in memory. Returns what a listener accepts connections from.
     pub(super) fn open(&self) -> Result<Source, Error> {
         let failed = |error: io::Error| Error::of_bind(self.0.address, error);
         match self.0.net.kind() {
@@ -117,7 +119,8 @@ impl PublicPort {
         }
     }
 
-    /// Keeps the port from other programs, once the listener is closed. Does nothing on an in-process network.
+    /// Keeps the port from other programs, once the listener is closed; if one has taken it already, nothing is
+    /// reserved. Does nothing on an in-process network.
     pub(super) fn reserve(&self) {
         if !matches!(self.0.net.kind(), Kind::Memory(_)) {
             // If another program was faster, the next start of the host reports it.

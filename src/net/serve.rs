@@ -48,6 +48,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// Up to 20,000 connections, all of which may be from one peer, and a grace period of 5 s.
     fn default() -> Self {
         Self { connections: 20_000, connections_per_peer: 20_000, grace: Duration::from_secs(5) }
     }
@@ -116,8 +117,9 @@ async fn accept(listener: &mut Listener) -> Stream {
     }
 }
 
-/// Does the handshake of implicit TLS, if there is one, then serves the connection. A handshake that fails, or takes
-/// longer than [`HANDSHAKE_TIMEOUT`], is reported to the service.
+/// Does the handshake of implicit TLS, if there is one, then lets the service serve the connection. A handshake that
+/// fails, or takes longer than [`HANDSHAKE_TIMEOUT`], is reported to the service, which does not serve then. Returns
+/// the error of the handshake or of the service.
 async fn run_connection(
     service: impl Service,
     mut stream: Stream,
@@ -168,6 +170,7 @@ impl ConnectionLimiter {
 }
 
 impl Drop for ConnectionSlot {
+    /// Makes the slot free for another connection of the address.
     fn drop(&mut self) {
         let mut counts = lock(&self.limiter.0);
         if let Some(count) = counts.get_mut(&self.ip) {

@@ -74,6 +74,7 @@ impl SupportedKxGroup for SimulatedKeyExchange {
         Ok(Box::new(KeyShare(own)))
     }
 
+    /// The name of X25519, in whose place it is used.
     fn name(&self) -> NamedGroup {
         NamedGroup::X25519
     }
@@ -92,10 +93,12 @@ impl ActiveKeyExchange for KeyShare {
         Ok(SharedSecret::from(blake3::hash(&both.concat()).as_bytes().as_slice()))
     }
 
+    /// Our random public key.
     fn pub_key(&self) -> &[u8] {
         &self.0
     }
 
+    /// The name of X25519, as [`SimulatedKeyExchange`] has.
     fn group(&self) -> NamedGroup {
         NamedGroup::X25519
     }
@@ -105,18 +108,22 @@ impl ActiveKeyExchange for KeyShare {
 struct SimulatedHkdf;
 
 impl Hkdf for SimulatedHkdf {
+    /// Extracts from a secret of zeros.
     fn extract_from_zero_ikm(&self, salt: Option<&[u8]>) -> Box<dyn HkdfExpander> {
         self.extract_from_secret(salt, &[0; KEY_BYTES])
     }
 
+    /// An expander whose key is the [`hash`] of the secret, keyed by the salt.
     fn extract_from_secret(&self, salt: Option<&[u8]>, secret: &[u8]) -> Box<dyn HkdfExpander> {
         Box::new(Secret(hash(&salt.map(key).unwrap_or_default(), secret)))
     }
 
+    /// An expander whose key is this block.
     fn expander_for_okm(&self, okm: &OkmBlock) -> Box<dyn HkdfExpander> {
         Box::new(Secret(key(okm.as_ref())))
     }
 
+    /// The [`hash`] of the message, keyed by this block.
     fn hmac_sign(&self, okm: &OkmBlock, message: &[u8]) -> Tag {
         Tag::new(&hash(&key(okm.as_ref()), message))
     }
@@ -125,6 +132,8 @@ impl Hkdf for SimulatedHkdf {
 struct Secret(Key);
 
 impl HkdfExpander for Secret {
+    /// Fills the output with hashes of `info`, keyed by the secret. An error if that would take more than
+    /// [`MAX_BLOCKS`].
     fn expand_slice(&self, info: &[&[u8]], output: &mut [u8]) -> Result<(), OutputLengthError> {
         if MAX_BLOCKS * KEY_BYTES < output.len() {
             return Err(OutputLengthError);
@@ -138,12 +147,14 @@ impl HkdfExpander for Secret {
         Ok(())
     }
 
+    /// The first block that `expand_slice` gives for `info`.
     fn expand_block(&self, info: &[&[u8]]) -> OkmBlock {
         let mut input = info.concat();
         input.push(1);
         OkmBlock::new(&hash(&self.0, &input))
     }
 
+    /// The length of a [`hash`], in bytes.
     fn hash_len(&self) -> usize {
         KEY_BYTES
     }

@@ -81,8 +81,8 @@ impl Stream {
         self
     }
 
-    /// From now on, another host answers a program outside the world: the faults of its link apply. Has no effect on other
-    /// connections.
+    /// From now on, `host` answers the peer, if that is a program outside the world: the faults of the link between
+    /// them apply. Has no effect on other connections.
     pub fn answer_from(&mut self, host: IpAddr) {
         let wire = match &mut self.layer {
             Layer::Plain(wire) => wire,
@@ -188,6 +188,7 @@ impl Stream {
 }
 
 impl std::fmt::Debug for Stream {
+    /// The two addresses, as `LOCAL - PEER`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} - {}", self.local, self.peer)
     }
@@ -210,16 +211,19 @@ macro_rules! delegate {
 }
 
 impl AsyncRead for Stream {
+    /// Reads from the transport, or what TLS decrypts. `NotConnected` after a failed handshake, as for all that follow.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         delegate!(self, inner => inner.poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for Stream {
+    /// Writes to the transport, or gives TLS the bytes to encrypt.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         delegate!(self, inner => inner.poll_write(cx, bytes))
     }
 
+    /// Writes several slices as `poll_write` writes one.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -228,14 +232,17 @@ impl AsyncWrite for Stream {
         delegate!(self, inner => inner.poll_write_vectored(cx, slices))
     }
 
+    /// Always: the layer below decides how many slices it takes.
     fn is_write_vectored(&self) -> bool {
         true
     }
 
+    /// Flushes TLS, if there is any, and the transport.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, inner => inner.poll_flush(cx))
     }
 
+    /// Ends the output, of TLS first if there is any.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, inner => inner.poll_shutdown(cx))
     }
@@ -248,7 +255,7 @@ impl AsyncRead for Wire {
         let wire = self.get_mut();
         let Some(inbound) = &wire.inbound else { return wire.raw.poll_read(cx, buffer) };
         let allowance = ready!(inbound.poll_allowance(cx));
-        let allowance = usize::try_from(wire.broken_by_reset(allowance)?).unwrap_or(usize::MAX);
+        let allowance = usize::try_from(wire.passing_on_reset(allowance)?).unwrap_or(usize::MAX);
         if buffer.remaining() <= allowance {
             let before = buffer.filled().len();
             let outcome = wire.poll_arrived(cx, buffer);
@@ -287,9 +294,9 @@ impl Wire {
         delayed.get_or_insert_default().poll_read(raw, |bytes| inbound.delay(bytes), cx, buffer)
     }
 
-    /// Passes an outcome on. If it is the reset of a connection to a program outside the world, the socket will be
-    /// closed by a reset, too.
-    fn broken_by_reset<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+    /// Returns the outcome as it is. If it is the injected reset of a connection to a program outside the world, first
+    /// makes the socket send a reset when it is closed.
+    fn passing_on_reset<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         if let (Some(_), Raw::Tcp(tcp), Err(error)) = (&self.output, &self.raw, &outcome)
             && error.kind() == io::ErrorKind::ConnectionReset
         {
@@ -303,7 +310,7 @@ impl Wire {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { raw, output: Some(output), .. } = self else { return Poll::Ready(Ok(())) };
         let drained = ready!(output.poll_drain(raw, cx));
-        Poll::Ready(self.broken_by_reset(drained))
+        Poll::Ready(self.passing_on_reset(drained))
     }
 
     /// Counts bytes that were read, which faults of the link may limit.
@@ -315,6 +322,7 @@ impl Wire {
 }
 
 impl Raw {
+    /// Reads from the socket or the in-process connection, without link faults.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
@@ -322,6 +330,7 @@ impl Raw {
         }
     }
 
+    /// Writes to the socket or the in-process connection, without link faults.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
@@ -339,7 +348,7 @@ impl AsyncWrite for Wire {
         match output {
             Some(output) if !output.is_clear() => {
                 let written = ready!(output.poll_write(raw, cx, bytes));
-                Poll::Ready(wire.broken_by_reset(written))
+                Poll::Ready(wire.passing_on_reset(written))
             }
             Some(output) => raw.poll_write(cx, bytes).map_ok(|written| {
                 output.add_carried(written);
@@ -370,6 +379,7 @@ impl AsyncWrite for Wire {
         written
     }
 
+    /// Whether the transport is a socket: an in-process connection takes only one slice at a time.
     fn is_write_vectored(&self) -> bool {
         matches!(self.raw, Raw::Tcp(_))
     }

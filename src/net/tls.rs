@@ -86,7 +86,8 @@ impl Identity {
         Self(Arc::new(Inner { clock, chain, key, configs: TlsConfigs::default() }))
     }
 
-    /// An identity of a certificate, followed by those of its issuers if there are any, and its key, in PEM.
+    /// The identity of a server with a certificate, followed by those of its issuers if there are any, and its key, in
+    /// PEM. Its TLS sessions take the time from `clock`.
     ///
     /// # Errors
     /// One of the texts is invalid, or the key is not that of the certificate.
@@ -104,7 +105,8 @@ impl Identity {
         })
     }
 
-    /// The configuration of a server on this transport.
+    /// The configuration with which a server of this identity does handshakes on this transport. It is made at the
+    /// first call.
     pub(super) fn config(&self, transport: Transport<'_>) -> Result<Arc<ServerConfig>, Error> {
         let Inner { clock, chain, key, configs } = &*self.0;
         configs.get(transport, || {
@@ -128,7 +130,7 @@ impl TimeProvider for Clock {
     }
 }
 
-/// The [`Error::Tls`] of a certificate or key that cannot be used, which names the world's authority.
+/// Makes the [`Error::Tls`] of a certificate or key that cannot be used; as its name, it has the world's authority.
 pub(super) fn invalid(error: impl ToString) -> Error {
     Error::Tls { name: "this world's authority".to_owned(), why: error.to_string() }
 }

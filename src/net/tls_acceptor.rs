@@ -15,7 +15,8 @@ pub struct TlsAcceptor {
 }
 
 impl TlsAcceptor {
-    /// Accepts with this certificate, which these faults replace.
+    /// An acceptor that presents `identity`, unless one of `faults`, which may be injected later, puts another in its
+    /// place.
     pub fn new(identity: Identity, faults: TlsFaults) -> Self {
         Self { identity, faults }
     }
@@ -37,6 +38,7 @@ impl TlsAcceptor {
 
 /// Without faults.
 impl From<Identity> for TlsAcceptor {
+    /// An acceptor that presents this identity, without faults.
     fn from(identity: Identity) -> Self {
         Self::new(identity, TlsFaults::default())
     }

@@ -24,12 +24,12 @@ struct Inner {
 }
 
 impl Trust {
-    /// The certificate authorities that browsers trust.
+    /// Trust in the certificate authorities that browsers trust. Certificates must be valid at the time of `clock`.
     pub fn public(clock: Clock) -> Self {
         Self::of(Some(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() }), clock)
     }
 
-    /// One authority, given as PEM.
+    /// Trust in one authority alone, given by its root certificate in PEM.
     ///
     /// # Errors
     /// The text is not a certificate.
@@ -37,25 +37,26 @@ impl Trust {
         Self::root(CertificateDer::from_pem_slice(root.as_bytes()).map_err(invalid)?, clock)
     }
 
-    /// Any certificate: protects against eavesdropping, not against impersonation. For opportunistic TLS between
-    /// servers (RFC 7435) and for `--insecure`.
+    /// Trust in any certificate: protects against eavesdropping, not against impersonation. For opportunistic TLS
+    /// between servers (RFC 7435) and for `--insecure`.
     pub fn any_certificate(clock: Clock) -> Self {
         Self::of(None, clock)
     }
 
-    /// Trust in one authority, given by its root certificate.
+    /// Trust in one authority alone, given by its root certificate.
     pub(super) fn root(certificate: CertificateDer<'static>, clock: Clock) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate).map_err(invalid)?;
         Ok(Self::of(Some(roots), clock))
     }
 
-    /// Trust in these authorities, or in any certificate if `roots` is `None`.
+    /// Trust in certificates of these authorities that are valid at the time of `clock`, or in any if `roots` is
+    /// `None`.
     fn of(roots: Option<RootCertStore>, clock: Clock) -> Self {
         Self(Arc::new(Inner { clock, roots: roots.map(Arc::new), configs: TlsConfigs::default() }))
     }
 
-    /// The configuration of a client on this transport.
+    /// The configuration with which a client does handshakes on this transport. It is made at the first call.
     pub(super) fn config(&self, transport: Transport<'_>) -> Result<Arc<ClientConfig>, Error> {
         let Inner { clock, roots, configs } = &*self.0;
         configs.get(transport, || {
@@ -91,6 +92,7 @@ impl ServerCertVerifier for AcceptAnyCertificate {
         Ok(ServerCertVerified::assertion())
     }
 
+    /// Verifies that the server has the key of its certificate, as for a trusted one.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
@@ -100,6 +102,7 @@ impl ServerCertVerifier for AcceptAnyCertificate {
         rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
     }
 
+    /// Verifies that the server has the key of its certificate, as for a trusted one.
     fn verify_tls13_signature(
         &self,
         message: &[u8],
@@ -109,6 +112,7 @@ impl ServerCertVerifier for AcceptAnyCertificate {
         rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
     }
 
+    /// The signature schemes that the provider can verify.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
     }

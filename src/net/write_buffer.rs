@@ -32,6 +32,7 @@ impl WriteBuffer {
         }
     }
 
+    /// Whether all that was pushed is written.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -41,7 +42,8 @@ impl WriteBuffer {
         MAX_SLICES <= self.pieces.len() || FULL_BYTES <= self.bytes
     }
 
-    /// Writes a part of the buffer, at most 32 pieces, removes it, and returns its length.
+    /// Writes the front of the buffer, at most 32 pieces, to the stream in one call; removes what the stream took from
+    /// the buffer, and returns the number of its bytes.
     pub(super) fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let written = match (self.pieces.front(), self.pieces.len()) {
             (Some(piece), 1) => Pin::new(stream).poll_write(cx, piece),

@@ -113,7 +113,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     FILES.iter().copied().chain([(ALL_SHEETS, SHEETS_IN_ONE.as_slice())]).map(asset).collect()
 });
 
-/// Returns the file at this path below `assets`, which has no version in it; `None` if there is none.
+/// Returns the file at this path below `assets`, given without a version; `None` if there is none.
 pub(super) fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
@@ -126,12 +126,12 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     hasher.finalize().to_hex()[..16].to_owned()
 });
 
-/// Sixteen hexadecimal digits that change when any file does.
+/// Returns sixteen hexadecimal digits that change when any file of the page does, for the paths of the files.
 pub(super) fn version() -> &'static str {
     &VERSION
 }
 
-/// The entity tag of some bytes, with its quotes. RFC 9110 §8.8.3.
+/// Returns the entity tag of these bytes, with its quotes; it changes when they do. RFC 9110 §8.8.3.
 pub(super) fn tag(bytes: &[u8]) -> String {
     format!("\"{}\"", &blake3::hash(bytes).to_hex()[..20])
 }

@@ -36,7 +36,8 @@ const FIRST_PAGE: &str = "api/v1/messages?start=0&limit=50";
 /// How long a browser keeps a file that never changes. RFC 8246.
 const FOREVER: &str = "max-age=31536000, immutable";
 
-/// The routes of the page, but for `/`, which is [`document`] for those who [want it](is_wanted).
+/// Returns the routes of the page: its files and views, but not `/`, which the caller answers with [`document`] if
+/// [`is_wanted`].
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let router = Router::new().route("/assets/{*path}", get(asset));
     VIEWS.iter().fold(router, |router, view| {
@@ -44,14 +45,16 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     })
 }
 
-/// Whether a client is a browser that opens an address, not a program: whether its `Accept` names `text/html`.
+/// Returns whether a client is a browser that opens an address, not a program: whether its `Accept` names `text/html`.
 pub fn is_wanted(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     accepted.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
 }
 
-/// Answers `GET` of any view with the document, which is the same for each but for its `<base>` and, for the list of
-/// all mail, the first page that it preloads; with 304 if the browser has it.
+/// Answers `GET` of any view with the document; with 304 if the browser has it.
+///
+/// The document is the same for each view but for its `<base>` and, for the list of all mail without a query, the first
+/// page that it preloads. Its policy allows only the files of the page and the interface of this server.
 pub async fn document(uri: Uri, headers: HeaderMap) -> Response {
     let depth = uri.path().matches('/').count().saturating_sub(1);
     let base = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
@@ -77,7 +80,7 @@ static MODULES: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Returns the text of the document with this `<base>`, with the names of the modules that it needs at once, and with
-/// the version in all paths; `is_list` adds the preload of the first page.
+/// the version in all paths of files; `is_list` adds the preload of the first page of the list.
 fn text_of_document(base: &str, is_list: bool) -> String {
     let files = format!("assets/{}/", assets::version());
     let list = FIRST_PAGE.replace('&', "&amp;");
@@ -88,8 +91,9 @@ fn text_of_document(base: &str, is_list: bool) -> String {
 }
 
 /// Answers `GET /assets/PATH` with a file of the page, by its path with or without a version; 404 if there is none.
-/// Browsers keep one of our version for ever, and ask again for others. One of another version is that of another
-/// program, as it was, or will be; it gets ours, for once.
+///
+/// Browsers keep a file under the version of this program for ever, and ask again for one without a version or under
+/// another, which another program named in its document; they get the file of this program.
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     let (first, rest) = path.split_once('/').unwrap_or(("", &path));
     let is_version = first.len() == assets::version().len() && first.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -8,23 +8,25 @@ use super::assets::{self, Asset};
 /// What stands before the address of another module, and whether that is loaded with this one, or later.
 const IMPORTS: [(&str, bool); 3] = [("from \"", true), ("import \"", true), ("import(\"", false)];
 
-/// The text of a file.
+/// Returns the text of a file; empty if it is not UTF-8.
 pub(super) fn text(file: &Asset) -> &'static str {
     std::str::from_utf8(file.bytes).unwrap_or_default()
 }
 
-/// The paths of the modules that are loaded with this one, itself among them, through all their imports.
+/// Returns the paths of the modules that are loaded with the module `main`, itself among them, through all their
+/// imports but `import()`.
 pub(super) fn loaded_with(main: &str) -> BTreeSet<String> {
     closure(main, |module| module.loaded)
 }
 
-/// The paths of the modules that are loaded with this one, itself among them, or later by `import()`, through all their
-/// imports.
+/// Returns the paths of the modules that are loaded with the module `main`, itself among them, or later by `import()`,
+/// through all their imports.
 pub(super) fn needed_by(main: &str) -> BTreeSet<String> {
     closure(main, |module| module.loaded.into_iter().chain(module.later).collect())
 }
 
-/// The paths of a module and of all that `others` leads to from it, as far as they are files of the page.
+/// Returns the path of a module and of all modules that `others` leads to from it, over any number of steps, as far as
+/// they are files of the page.
 fn closure(main: &str, others: impl Fn(Module) -> BTreeSet<String>) -> BTreeSet<String> {
     let (mut found, mut wanted) = (BTreeSet::new(), BTreeSet::from([main.to_owned()]));
     while let Some(path) = wanted.pop_first() {
@@ -36,8 +38,8 @@ fn closure(main: &str, others: impl Fn(Module) -> BTreeSet<String>) -> BTreeSet<
     found
 }
 
-/// The name by which the modules of a report import the one at this path; it is no address.
-pub(super) fn name(path: &str) -> String {
+/// Returns the name by which the modules of a report import the one at this path: a key of the import map, no address.
+pub(super) fn import_name(path: &str) -> String {
     format!("postroad/{path}")
 }
 
@@ -50,7 +52,8 @@ pub(super) struct Module {
 }
 
 impl Module {
-    /// Reads what the module at this path imports, and replaces the address of each file of the page by its name.
+    /// Reads which files of the page the module at this path, with this text, imports, and replaces their addresses in
+    /// the text by their names.
     pub(super) fn read(path: &str, text: &str) -> Self {
         let (mut named, mut loaded, mut later) = (String::new(), BTreeSet::new(), BTreeSet::new());
         let mut rest = text;
@@ -66,7 +69,7 @@ impl Module {
             let Some((address, after)) = after.split_once('"') else { break };
             if let Some(other) = resolve(path, address).filter(|other| assets::find(other).is_some()) {
                 // Writing to a String cannot fail.
-                let _ = write!(named, "{}\"", name(&other));
+                let _ = write!(named, "{}\"", import_name(&other));
                 if is_loaded { &mut loaded } else { &mut later }.insert(other);
                 rest = after;
             }
@@ -76,7 +79,8 @@ impl Module {
     }
 }
 
-/// The path of an address that a module has for another; `None` unless it is relative and below the root.
+/// Returns the path of a module from its address in the module `from`; `None` unless the address is relative and leads
+/// to a path below the root.
 fn resolve(from: &str, address: &str) -> Option<String> {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::assets;
-use super::modules::{Module, name, needed_by, text};
+use super::modules::{Module, import_name, needed_by, text};
 
 /// The module that shows a report.
 const MAIN: &str = "js/report/main.js";
@@ -15,14 +15,15 @@ const MAIN: &str = "js/report/main.js";
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; \
                       form-action 'none'";
 const STYLES: [&str; 5] = ["css/base.css", "css/shell.css", "css/letter.css", "css/journey.css", "css/report.css"];
-/// The HTML document that shows a report, given as JSON, and loads nothing else. The title is plain text.
+/// Returns the HTML document that shows the report of a simulation, given as JSON, and loads nothing else. The title is
+/// plain text.
 pub fn report(title: &str, json: &str) -> String {
     let mut imports = BTreeMap::new();
     for path in needed_by(MAIN) {
         let named = assets::find(&path).map_or_else(String::new, |file| Module::read(&path, text(file)).named);
-        imports.insert(name(&path), format!("data:text/javascript;base64,{}", STANDARD.encode(named)));
+        imports.insert(import_name(&path), format!("data:text/javascript;base64,{}", STANDARD.encode(named)));
     }
-    let (map, main) = (serde_json::json!({ "imports": imports }), name(MAIN));
+    let (map, main) = (serde_json::json!({ "imports": imports }), import_name(MAIN));
     let styles =
         STYLES.iter().filter_map(|path| assets::find(path)).fold(String::new(), |styles, file| styles + text(file));
     let theme = assets::find("js/theme.js").map_or("", text);

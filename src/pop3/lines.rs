@@ -25,7 +25,7 @@ pub(super) enum Line {
 }
 
 impl Lines {
-    /// Appends input.
+    /// Appends input from the peer.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
     }
@@ -60,7 +60,7 @@ impl Lines {
         &mut self.unread
     }
 
-    /// Discards all input, as after STLS that from before the TLS handshake. RFC 2595 §4.
+    /// Discards all input: after STLS, that from before the TLS handshake. RFC 2595 §4.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -22,7 +22,7 @@ pub(super) struct OutputBuffer {
 }
 
 impl OutputBuffer {
-    /// Adds a line, given without its line end; only allowed once an earlier message has been taken.
+    /// Adds a line, given without its line end; only allowed once a message added before was taken whole.
     pub(super) fn line(&mut self, line: &str) {
         debug_assert!(self.message.is_none(), "a message must be sent before the next reply");
         self.buffered.put_slice(line.as_bytes());
@@ -39,9 +39,9 @@ impl OutputBuffer {
         len
     }
 
-    /// Whether the output must be sent before more is added: [`MAX_BUFFERED_BYTES`] are buffered, or a part of a
-    /// message is left. Copies short slices of a message into the buffer first, so that small messages are coalesced
-    /// like replies.
+    /// Copies short slices of a message into the buffer, so that small messages are coalesced like replies; then
+    /// returns whether the output must be sent before more is added: [`MAX_BUFFERED_BYTES`] are buffered, or a part of
+    /// the message is not.
     pub(super) fn is_full(&mut self) -> bool {
         self.coalesce();
         self.message.is_some() || MAX_BUFFERED_BYTES <= self.buffered.len()
@@ -93,7 +93,8 @@ struct DotStuffer {
 }
 
 impl DotStuffer {
-    /// The stuffer at the start of the message; with `body_lines`, of its header and that many lines of its body.
+    /// The stuffer at the start of the message: of all of it, or with `body_lines` of its header and that many lines of
+    /// its body.
     fn of(message: &Message, body_lines: Option<usize>) -> Self {
         let [trace, content] = message.pieces();
         let content = body_lines.map_or(content.clone(), |lines| content.slice(..top_len(&content, lines)));
@@ -130,14 +131,14 @@ impl DotStuffer {
         }
     }
 
-    /// The final line with a dot, after a line end if the message lacks one.
+    /// The final line with a dot, with a line end in front if the message lacks one.
     fn end(&self) -> &'static [u8] {
         if self.ended { b".\r\n" } else { b"\r\n.\r\n" }
     }
 }
 
-/// Length of the header, the empty line and `body_lines` lines of the body; all of the content if it has fewer lines.
-/// RFC 1939 §7 (TOP).
+/// Length of the header, the empty line and `body_lines` lines of the body, in bytes; that of all of the content if it
+/// has fewer lines. RFC 1939 §7 (TOP).
 fn top_len(content: &[u8], body_lines: usize) -> usize {
     let mut at = 0;
     let mut body_left = None;

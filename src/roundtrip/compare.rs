@@ -30,7 +30,8 @@ pub(super) struct ReceivedCopies {
 }
 
 impl ReceivedCopies {
-    /// Groups the messages by the journey in their trace fields.
+    /// Groups messages, fetched by other protocols than IMAP, by the journey in their trace fields. They are compared
+    /// byte by byte.
     pub(super) fn new(messages: Vec<Bytes>) -> Self {
         let mut copies: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for message in messages {
@@ -45,7 +46,7 @@ impl ReceivedCopies {
         Self { has_no_nul: true, ..Self::new(messages) }
     }
 
-    /// The number of messages that belong to none of these journeys.
+    /// The number of messages that belong to none of these journeys, or to no journey at all.
     pub(super) fn unrelated(&self, journeys: &[JourneyId]) -> usize {
         let known = |id: &Option<JourneyId>| id.is_some_and(|id| journeys.contains(&id));
         self.messages.iter().filter(|(id, _)| !known(id)).map(|(_, messages)| messages.len()).sum()
@@ -68,7 +69,7 @@ impl ReceivedCopies {
     }
 }
 
-/// Whether the received message is the sent one, preceded by trace lines only.
+/// Whether the received message ends with all bytes of the sent one, and has nothing but trace fields before them.
 fn is_intact(arrived: &Bytes, sent: &Bytes) -> bool {
     let Some(start) = arrived.len().checked_sub(sent.len()) else { return false };
     arrived[start..] == sent[..] && Message::new(arrived.slice(..start)).content.bytes().is_empty()

@@ -22,7 +22,8 @@ pub(super) struct Fetched {
     pub(super) imap: (Vec<Bytes>, Transcript),
 }
 
-/// Fetches all messages of the recipient over POP3 and then over IMAP; an error of either is that of both.
+/// Fetches all messages of the recipient over POP3 and then over IMAP; after an error of either, returns that error and
+/// no messages. Calls `progress` as each protocol does.
 pub(super) async fn all(env: &Environment, to: &Address, progress: &impl Fn(Progress)) -> Result<Fetched, Error> {
     Ok(Fetched { pop3: pop3(env, to, progress).await?, imap: imap(env, to, progress).await? })
 }
@@ -45,8 +46,8 @@ pub(super) async fn pop3(
     Ok((messages, maildrop.quit().await?))
 }
 
-/// Fetches all messages of the recipient's INBOX over IMAP, and returns them with the transcript. Calls `progress`
-/// after each message.
+/// Fetches all messages of the recipient's INBOX over IMAP, and returns them with the transcript; they stay there.
+/// Calls `progress` after each message.
 async fn imap(
     env: &Environment,
     to: &Address,
@@ -90,7 +91,8 @@ pub(super) async fn addresses(resolver: &Resolver, name: &str, port: u16) -> Res
     Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
-/// The full address and the password of a user; the password of an unknown one is empty.
+/// The login of a user, for POP3, IMAP and submission: the full address, and the password that the world declares. The
+/// password of an unknown user is empty.
 pub(super) fn login(env: &Environment, user: &Address) -> Login {
     let secret = env.world.secret(&user.to_string());
     let password = secret.map(|(_, password)| password.to_owned()).unwrap_or_default();

@@ -121,14 +121,16 @@ pub enum Error {
 }
 
 impl MessageReport {
-    /// Whether it arrived, once and intact, by both protocols.
+    /// Whether the message arrived exactly once, as its journey says, and its copies fetched over POP3 and over IMAP
+    /// are intact.
     pub fn is_intact(&self) -> bool {
         self.pop3 == Comparison::Intact
             && self.imap == Comparison::Intact
             && self.history.as_ref().is_some_and(|history| history.arrived_once())
     }
 
-    /// The time from its submission to the mailbox of the last recipient; `None` if it has not been delivered.
+    /// The time from the submission of the message to its last delivery to a mailbox; recipients without a delivery do
+    /// not count. `None` if it was delivered to none, or its journey is not known.
     pub fn took(&self) -> Option<Duration> {
         let history = self.history.as_ref()?;
         let at = history.recipients.values().filter_map(|status| match status {
@@ -147,7 +149,7 @@ impl Report {
         }
     }
 
-    /// Whether every message arrived, once and intact, by both protocols.
+    /// Whether every message [is intact](MessageReport::is_intact), and there is at least one.
     pub fn is_intact(&self) -> bool {
         !self.messages.is_empty() && self.messages.iter().all(MessageReport::is_intact)
     }
@@ -198,8 +200,9 @@ fn history(event_log: &EventLog, journey: JourneyId) -> Option<Journey> {
     found.inspect_err(|error| tracing::error!(%error, %journey, "cannot read a journey")).ok().flatten()
 }
 
-/// Waits until each of these journeys has been delivered or has failed, for as long as that takes. Calls `progress`
-/// with their number at the start, and after each batch of `events`.
+/// Waits until each of these journeys [has ended](JourneyState::has_ended), for as long as that takes: for ever if one
+/// leaves the world. Calls `progress` with the number of those that have ended at the start, and after each batch of
+/// `events`, which says for which journeys the state is read anew.
 async fn wait_until_ended(
     event_log: &EventLog,
     mut events: Subscription,

@@ -56,7 +56,9 @@ pub(super) async fn all(
     Ok((outcomes.into_iter().map(|(_, outcome)| outcome).collect(), transcript))
 }
 
-/// Submits one message. A refusal is an `Err` within `Ok`: the stage and the reply, or why it was not sent.
+/// Submits one message and returns its journey, which it reads from the queue id in the reply. An `Err` within `Ok`
+/// says why there is none: the stage and the reply of a refusal, why the message was not sent, or a reply without a
+/// queue id. The outer error is that of the connection.
 async fn submit(submitter: &mut Submitter, plan: &Plan, source: &Source) -> Result<Outcome, Error> {
     let envelope = Envelope {
         reverse_path: Some(plan.from.clone()),

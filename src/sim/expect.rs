@@ -55,6 +55,7 @@ impl Results<'_> {
     }
 
     /// Compares the share of the accepted copies that arrived, within a time if there is one, with the least expected.
+    /// If it is less, lists copies that did not arrive, or not in time.
     fn delivered(&self, share: f64, within: Option<Duration>) -> Verdict {
         let bound = within.map_or(f64::INFINITY, |within| within.as_secs_f64());
         let in_time = self.latencies.partition_point(|latency| *latency <= bound) as u64;
@@ -106,25 +107,26 @@ impl Results<'_> {
         }
     }
 
-    /// Lists copies that a host had accepted at that time and that arrived later or never.
+    /// Lists the copies, as lines, of messages that this host had accepted at that time and that arrived later or
+    /// never.
     fn waiting(&self, host: &str, then: Timestamp) -> Vec<String> {
-        self.name(|state, copy| {
+        self.list_copies(|state, copy| {
             let is_taken = state.taken.iter().any(|(by, at)| **by == *host && *at <= then);
             is_taken && copy.delivered.first().is_none_or(|at| then < *at)
         })
     }
 
-    /// Lists copies that did not arrive within `bound` seconds.
+    /// Lists the copies, as lines, that did not arrive within `bound` seconds.
     fn late(&self, bound: f64) -> Vec<String> {
-        self.name(|state, copy| {
+        self.list_copies(|state, copy| {
             let latency = state.seconds(copy);
             latency.is_infinite() || bound < latency
         })
     }
 
-    /// Lists copies that an expectation counts, by its name in [`Self::compare`].
+    /// Lists the copies, as lines, that the expectation with this name in [`Self::compare`] counts.
     fn counted(&self, what: &str) -> Vec<String> {
-        self.name(|_, copy| match what {
+        self.list_copies(|_, copy| match what {
             "bounced" => copy.failed != 0,
             "duplicates" => 1 < copy.delivered.len(),
             "waiting at the end" => copy.delivered.is_empty() && copy.failed == 0,
@@ -132,8 +134,9 @@ impl Results<'_> {
         })
     }
 
-    /// Lists up to [`MAX_LISTED`] copies of user messages that match, as `JOURNEY for RECIPIENT: LAST ERROR`.
-    fn name(&self, fits: impl Fn(&JourneyState, &CopyState) -> bool) -> Vec<String> {
+    /// Makes lines such as `JOURNEY for RECIPIENT: LAST ERROR` of the copies of user messages that match, of
+    /// [`MAX_LISTED`] at most.
+    fn list_copies(&self, fits: impl Fn(&JourneyState, &CopyState) -> bool) -> Vec<String> {
         let messages = self.state.journeys.iter().filter(|(_, state)| state.is_user_message());
         let copies =
             messages.flat_map(|(journey, state)| state.copies.iter().map(move |(to, copy)| (journey, state, to, copy)));

@@ -240,6 +240,7 @@ impl Range {
 }
 
 impl std::fmt::Display for Range {
+    /// Writes `3`, `at least 3`, `at most 3` or `3 to 5`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exactly(value) => write!(f, "{value}"),
@@ -253,12 +254,12 @@ impl std::fmt::Display for Range {
 mod optional {
     use super::*;
 
-    /// Reads a time such as `2s`; a field that is missing never gets here.
+    /// Deserializes a time such as `2s`. It is not called for a field that is missing, which is `None` by default.
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         span::deserialize(deserializer).map(Some)
     }
 
-    /// Writes a time as it is read, or none.
+    /// Serializes a time as [`span::serialize`] does, or `None` as none.
     pub(super) fn serialize<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => span::serialize(time, serializer),

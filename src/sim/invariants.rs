@@ -60,7 +60,8 @@ struct CopyLocations {
 }
 
 impl CopyLocations {
-    /// Counts the copies of an inventory by journey, and by account or recipient.
+    /// Counts the copies of an inventory: those in mailboxes by journey and account, those in queues by journey and
+    /// recipient.
     fn of(inventory: &Inventory) -> Self {
         let mut filed: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (account, journey, count) in &inventory.filed {
@@ -146,8 +147,8 @@ impl Observations<'_> {
         }
     }
 
-    /// Whether duplicates of a message, and of reports of it, are no violation, as SMTP cannot rule them out: a reply about it was
-    /// lost, or a host that had accepted it was stopped afterwards.
+    /// Whether duplicates of a message, and of reports of it, are no violation, as SMTP cannot rule them out: a reply
+    /// about it was lost, or a host that had accepted it was stopped afterwards.
     fn is_duplicate_excused(&self, state: &JourneyState) -> bool {
         let stopped = |host: &str, since| {
             let mut stops = self.faults.iter().filter(|fault| fault.stopped.as_deref() == Some(host));

@@ -44,7 +44,8 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Adds an event to the statistics and to the hash, and writes it to `trace` as a line of JSON if there is one.
+    /// Adds an event to the statistics and to the hash, and writes it as a line of JSON to `trace`, if there is a
+    /// trace.
     pub(super) fn note(&mut self, event: Event, trace: &Option<super::Trace>) {
         // An event consists of strings and numbers: serializing it cannot fail.
         let mut line = serde_json::to_vec(&event).unwrap_or_default();
@@ -144,8 +145,8 @@ impl Metrics {
         }
     }
 
-    /// Adds a completed journey. If that is one too many, drops the events of the oldest one unless it is among the
-    /// slowest.
+    /// Adds a completed journey to the recent ones, which keep their events. Beyond [`MAX_RECENTLY_COMPLETED`], the
+    /// oldest of them loses its events, unless it is among the [`MAX_SLOWEST`] slowest of those that left.
     fn retain_slowest(&mut self, journey: JourneyId) {
         self.recently_completed.push_back(journey);
         while MAX_RECENTLY_COMPLETED < self.recently_completed.len()

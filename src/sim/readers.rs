@@ -16,7 +16,8 @@ use crate::world::{Rng, port};
 /// How long one IDLE command lasts. RFC 9051 §6.3.13.
 const IDLE_DURATION: Duration = Duration::from_secs(29 * 60);
 
-/// Fetches one account's mail for ever, during the table's hours, starting at a random time.
+/// Fetches the mail of one account for ever, each time `every` after the last, during the hours of its table. The first
+/// time is after a random part of `every`.
 pub(super) async fn run(user: Address, table: ReaderTable, running: Arc<RunningWorld>, rng: Rng) {
     sleep(table.every.mul_f64(rng.next_f64())).await;
     let mut reader = Reader { user, table, running, seen: 0 };

@@ -149,6 +149,7 @@ pub struct SimulatedHost {
 }
 
 impl SimulatedHost {
+    /// What the report shows of a host.
     pub(super) fn of(host: &Host) -> Self {
         Self { name: host.name.to_string(), fqdn: host.fqdn.clone(), role: host.role.name() }
     }

@@ -163,7 +163,8 @@ impl Simulation<'_> {
         self.left.extend(busy.map(|(host, _)| format!("the queue of {host} holds state for a message that is gone")));
     }
 
-    /// The progress so far, with these totals.
+    /// The progress to report now: the totals as given, the time so far, and how many messages were written and are in
+    /// the queues of all hosts.
     fn progress(&self, Totals { hops, open, delivered, bounced }: Totals) -> Progress {
         let queued = self.running.mtas.values().map(|mta| mta.queue().len()).sum();
         Progress { passed: self.began.elapsed(), written: self.sent_log.len(), open, queued, delivered, bounced, hops }
@@ -182,7 +183,7 @@ impl Simulation<'_> {
         }
     }
 
-    /// The report of the run, for which the messages and metrics are taken out: it is to be made once.
+    /// Makes the report of the run. Call it once: it takes the messages and metrics out of the simulation.
     fn report(&mut self) -> Result<Report, Error> {
         self.read_events();
         let inventory = Inventory::of(&self.running.env.store).map_err(crate::host::Error::Store)?;

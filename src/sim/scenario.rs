@@ -74,7 +74,8 @@ impl Scenario {
         Self::parse(&shown, &text)
     }
 
-    /// Parses the text of a scenario; `path` is the file it comes from.
+    /// Parses the text of a scenario. `path` is the file that it comes from: errors name it, and other files are
+    /// relative to its folder.
     ///
     /// # Errors
     /// The first error in the text.
@@ -194,7 +195,7 @@ fn reader(world: &World, table: ReaderTable) -> Result<Reader, String> {
     Ok(Reader { table, users })
 }
 
-/// Returns the table if it fits the world and its times are possible. The error is a text without the line.
+/// Returns the table as it is, if it fits the world and its times are possible. The error is a text without the line.
 fn fault(world: &World, table: FaultTable) -> Result<FaultTable, String> {
     table.fault.check(world)?;
     if table.fault.ends().is_some_and(|ends| ends.iter().any(|end| end == OUTSIDE)) {

@@ -44,7 +44,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// Whether the provider refused it for good, for all recipients.
+    /// Whether the provider refused the message for good, for all recipients.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.is_some() && self.journeys.is_empty()
     }
@@ -62,7 +62,7 @@ struct SentLogState {
 }
 
 impl SentLog {
-    /// Adds a message; returns its index.
+    /// Adds a message that is posted now, and counts it as pending; returns its index, for [`Self::record`].
     fn add(&self) -> usize {
         let mut log = self.lock();
         log.pending += 1;
@@ -98,6 +98,7 @@ impl SentLog {
         std::mem::take(&mut self.lock().sent)
     }
 
+    /// Locks the messages.
     fn lock(&self) -> MutexGuard<'_, SentLogState> {
         lock(&self.0)
     }
@@ -126,6 +127,8 @@ pub(super) struct Senders {
 }
 
 impl Senders {
+    /// Senders whose clients connect from the first MUA host, and which add their messages to `sent_log`.
+    ///
     /// # Errors
     /// The world has no MUA.
     pub(super) fn new(running: Arc<RunningWorld>, sent_log: SentLog) -> Result<Self, crate::host::Error> {
@@ -247,8 +250,8 @@ impl Sender {
     }
 }
 
-/// The outcome of a transaction with these recipients, whose verdicts are in the same order. Refused for now remain; of
-/// several final refusals the last counts.
+/// Makes the outcome of a transaction with these recipients, whose verdicts are in the same order. Recipients that were
+/// refused for now remain in it; of several final refusals the last counts.
 fn outcome_of(recipients: Vec<Address>, verdicts: Vec<Verdict>) -> Outcome {
     let mut outcome = Outcome::default();
     for (recipient, verdict) in recipients.into_iter().zip(verdicts) {

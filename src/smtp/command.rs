@@ -75,8 +75,8 @@ impl Command {
         }
     }
 
-    /// The line for a transcript: the initial response of AUTH becomes `***`. With `has_tried_login`, so does a whole
-    /// line that is no command, since it may be a password.
+    /// The line as a transcript shows it: an initial response of AUTH becomes `***`. With `has_tried_login`, a line
+    /// that begins with no known command becomes `***` as a whole, since it may be a password.
     pub(super) fn shown(line: &[u8], has_tried_login: bool) -> Cow<'_, str> {
         let text = String::from_utf8_lossy(line);
         let mut words = text.split_ascii_whitespace();
@@ -117,13 +117,13 @@ impl fmt::Display for Command {
     }
 }
 
-/// The refusal of an argument: 501.
+/// The refusal of an argument with this text: 501.
 fn syntax(text: &str) -> Reply {
     Reply::new(501, (5, 5, 4), text)
 }
 
-/// The client's name: the first word, unchecked, since a wrong name is no reason to refuse mail (RFC 5321 §4.1.4). The
-/// error, if it is missing or longer than 255 bytes, is the reply to send.
+/// Parses the client's name: the first word, unchecked, since a wrong name is no reason to refuse mail (RFC 5321
+/// §4.1.4). The error, if the name is missing or longer than 255 bytes, is the reply to send.
 fn name(argument: &str) -> Result<String, Reply> {
     match argument.split_whitespace().next() {
         Some(name) if name.len() <= 255 => Ok(name.to_owned()),
@@ -131,8 +131,8 @@ fn name(argument: &str) -> Result<String, Reply> {
     }
 }
 
-/// The part after a keyword such as `FROM:`, which may be in any case; `None` if it is missing. Spaces after the colon
-/// are dropped.
+/// What follows the keyword `word`, such as `FROM:`, at the start of the argument, in any case; `None` if the argument
+/// does not begin with it. Spaces after it are dropped.
 fn after<'a>(word: &str, argument: &'a str) -> Option<&'a str> {
     let (head, rest) = argument.split_at_checked(word.len())?;
     head.eq_ignore_ascii_case(word).then(|| rest.trim_start())

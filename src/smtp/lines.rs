@@ -38,7 +38,7 @@ impl Lines {
         self.unread.extend_from_slice(bytes);
     }
 
-    /// Whether all input has been consumed; the beginning of a line has not.
+    /// Whether no input is left; `false` also if only the beginning of a line is.
     pub(super) fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
@@ -59,7 +59,7 @@ impl Lines {
         std::mem::take(&mut self.unread)
     }
 
-    /// Puts back the unused rest of [`Lines::take_all`].
+    /// Puts back the unused rest of what [`Lines::take_all`] returned; nothing may have been received in between.
     pub(super) fn put_back(&mut self, rest: BytesMut) {
         self.unread = rest;
     }

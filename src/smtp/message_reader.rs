@@ -60,8 +60,8 @@ pub(super) enum MessageError {
 }
 
 impl MessageReader {
-    /// A reader of one message of at most `max_bytes`. `declared` is the size that the client announced; for it, memory
-    /// is reserved out of `share` when the first bytes come.
+    /// A reader of one message of at most `max_bytes`. `declared` is the size that the client announced; memory for so
+    /// much is reserved out of `share` when the first bytes come.
     pub(super) fn new(max_bytes: u64, declared: Option<u64>, share: UploadShare) -> Self {
         let declared = declared.unwrap_or(0).min(max_bytes);
         Self {
@@ -115,8 +115,8 @@ impl MessageReader {
         None
     }
 
-    /// Skips text of a line past the next CR or bare LF; returns the index after it, or the length of the chunk if
-    /// there is none. Notes the bare LF and the new position.
+    /// Skips text of a line past the next CR or bare LF, from the index `at` of the chunk; returns the index after it,
+    /// or the length of the chunk if there is none. Notes the bare LF and the new position.
     fn text(&mut self, chunk: &[u8], at: usize) -> usize {
         match memchr::memchr2(b'\r', b'\n', &chunk[at..]) {
             Some(run) if chunk[at + run] == b'\r' => {
@@ -135,7 +135,8 @@ impl MessageReader {
         }
     }
 
-    /// Appends bytes of a BDAT chunk, which are not stuffed, to the message. RFC 3030 §2.
+    /// Appends bytes of a BDAT chunk, which are not stuffed, to the message; its lone CR and LF are found by
+    /// [`Self::finish_counted`]. RFC 3030 §2.
     pub(super) fn take_counted(&mut self, chunk: &[u8]) {
         self.append(chunk);
     }
@@ -166,7 +167,7 @@ impl MessageReader {
         self.declared = self.declared.max(self.bytes.saturating_add(bytes)).min(self.max_bytes);
     }
 
-    /// Number of bytes received, including discarded ones.
+    /// Number of bytes of the message so far, without dot stuffing and final dot, and including discarded ones.
     pub(super) fn bytes(&self) -> usize {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }

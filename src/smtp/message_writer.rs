@@ -90,7 +90,7 @@ impl MessageWriter {
             return Some(Bytes::from_static(b"."));
         }
         self.is_dotted = false;
-        let len = if self.encoding == Encoding::Stuffed { run(piece, self.tail[1]) } else { piece.len() };
+        let len = if self.encoding == Encoding::Stuffed { sendable_len(piece, self.tail[1]) } else { piece.len() };
         let part = piece.split_to(len);
         if piece.is_empty() {
             self.pieces.pop_front();
@@ -103,8 +103,8 @@ impl MessageWriter {
         Some(part)
     }
 
-    /// The mark of the end, once: for DATA the line with the final dot, after a line end if the message lacks one; for
-    /// BDAT nothing.
+    /// Returns the mark of the end at the first call, `None` afterwards: for DATA the line with the final dot, after a
+    /// line end if the message lacks one. `None` always for BDAT.
     fn end(&mut self) -> Option<Bytes> {
         let is_ended = std::mem::replace(&mut self.is_ended, true);
         if is_ended || self.encoding == Encoding::Counted {
@@ -114,9 +114,9 @@ impl MessageWriter {
     }
 }
 
-/// Length of the prefix, up to 256 KiB, before the next line that begins with a dot; `before` is the byte before the
-/// piece, since a CR LF may be split.
-fn run(piece: &[u8], before: u8) -> usize {
+/// Length of the part of the piece, up to 256 KiB, that can be sent unchanged: up to the next line that begins with a
+/// dot, which needs an extra one. `before` is the byte before the piece, since a CR LF may be split.
+fn sendable_len(piece: &[u8], before: u8) -> usize {
     if before == b'\r' && piece.starts_with(b"\n.") {
         return 1;
     }

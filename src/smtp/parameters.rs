@@ -33,7 +33,7 @@ impl Mail {
     /// for an unknown one. The value of `AUTH=` is checked and dropped.
     pub(super) fn parse(reverse_path: ReversePath, parameters: &str) -> Result<Self, Reply> {
         let mut mail = Self { reverse_path, ..Self::default() };
-        each(parameters, |keyword, value| {
+        for_each_parameter(parameters, |keyword, value| {
             match (keyword, value) {
                 ("SIZE", Some(size)) => mail.size = Some(number(size)?),
                 ("BODY", Some(word)) => mail.body = Some(body(word)?),
@@ -51,8 +51,8 @@ impl Mail {
         Ok(mail)
     }
 
-    /// Whether it has parameters, which only a client that sent EHLO may use. `AUTH=`, which is dropped, does not
-    /// count.
+    /// Whether the command has parameters, which only a client that sent EHLO may use. `AUTH=`, which is dropped, does
+    /// not count.
     pub(super) fn is_extended(&self) -> bool {
         *self != Self { reverse_path: self.reverse_path.clone(), ..Self::default() }
     }
@@ -101,7 +101,7 @@ fn body(word: &str) -> Option<Body> {
 /// Parses the parameters of RCPT into `recipient`; the error is the reply to send: 501 for an invalid or repeated one,
 /// 555 for an unknown one.
 pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<Recipient, Reply> {
-    each(parameters, |keyword, value| {
+    for_each_parameter(parameters, |keyword, value| {
         match (keyword, value) {
             ("NOTIFY", Some(list)) => recipient.notify = Some(Notify::from_words(list)?),
             ("ORCPT", Some(orcpt)) => {
@@ -128,14 +128,14 @@ pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> f
     }
 }
 
-/// Decodes xtext; `None` if it is invalid, or longer than `max_bytes` as received or as encoded again: plain UTF-8 gets
-/// longer.
+/// Decodes the xtext of a parameter; `None` if it is invalid, or longer than `max_bytes` as received or as encoded
+/// again: plain UTF-8 gets longer.
 fn within(text: &str, max_bytes: usize) -> Option<String> {
     let decoded = xtext::decode(text).filter(|_| text.len() <= max_bytes)?;
     (xtext::encode(&decoded).len() <= max_bytes).then_some(decoded)
 }
 
-/// Whether it is an address type such as `rfc822`. RFC 3461 §4.2 (addr-type).
+/// Whether the text can be an address type such as `rfc822`. RFC 3461 §4.2 (addr-type).
 fn is_address_type(kind: &str) -> bool {
     !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
@@ -148,7 +148,7 @@ pub(super) fn number(digits: &str) -> Option<u64> {
 
 /// Calls `take` for each parameter in order, with its keyword in upper case and its value if it has `=`; `take` returns
 /// `None` for an invalid one. The first invalid or repeated parameter ends this with an error, the reply to send.
-fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>) -> Result<(), Reply> {
+fn for_each_parameter(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>) -> Result<(), Reply> {
     let mut seen: Vec<String> = Vec::new();
     for parameter in parameters.split(' ').filter(|parameter| !parameter.is_empty()) {
         let (keyword, value) = match parameter.split_once('=') {
@@ -166,7 +166,8 @@ fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>
     Ok(())
 }
 
-/// 501 for a known keyword with a wrong value, 555 for an unknown keyword. RFC 5321 §4.1.1.11.
+/// The refusal of an invalid parameter: 501 for a known keyword with a wrong value, 555 for an unknown keyword. RFC
+/// 5321 §4.1.1.11.
 fn refusal(keyword: &str) -> Reply {
     match keyword {
         "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH" | "NOTIFY" | "ORCPT" | "REQUIRETLS" => {

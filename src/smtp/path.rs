@@ -19,8 +19,8 @@ pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The mailbox of a path without its brackets. A source route such as `@a.test:` is dropped: RFC 5321 §4.1.1.3,
-/// appendix C.
+/// Parses the mailbox of a path, given without its brackets. A source route such as `@a.test:` is dropped: RFC 5321
+/// §4.1.1.3, appendix C.
 pub(super) fn mailbox(path: &str) -> Result<Address, InvalidAddress> {
     match path.split_once(':') {
         Some((route, mailbox)) if route.starts_with('@') => mailbox.parse(),

@@ -69,7 +69,7 @@ impl Reply {
         self.code / 100 == 2
     }
 
-    /// `3yz`: the server waits for more input.
+    /// `3yz`: the command is accepted so far, and the server waits for more input, as after DATA.
     pub fn is_intermediate(&self) -> bool {
         self.code / 100 == 3
     }
@@ -154,7 +154,8 @@ impl Replies {
     }
 }
 
-/// Splits a line into its code, whether it is the last of its reply, and its text; `None` if it is not a reply line.
+/// Splits a line of a peer's reply into its code, whether it is the last line of the reply, and its text; `None` if it
+/// is not a reply line.
 fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     let (digits, rest) = line.split_at_checked(3)?;
     if !(digits.iter().all(u8::is_ascii_digit) && matches!(digits[0], b'2'..=b'5')) {

@@ -91,7 +91,7 @@ impl ReplyFaults {
         self.0.insert((rule, Grey::new()))
     }
 
-    /// Removes the rule with this id and what it noted; does nothing if it is gone.
+    /// Removes the rule with this id and the attempts that it noted; does nothing if there is none.
     pub fn clear(&self, id: u64) {
         self.0.remove(id);
     }

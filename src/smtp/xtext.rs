@@ -21,8 +21,8 @@ fn push_hex(out: &mut String, byte: u8) {
     let _ = write!(out, "+{byte:02X}");
 }
 
-/// Decodes text; `None` if it is empty, is not xtext or contains control characters. Plain UTF-8 is accepted (RFC 6533
-/// §3).
+/// Decodes xtext; `None` if the text is empty, is not xtext or decodes to control characters. Plain UTF-8 is accepted
+/// (RFC 6533 §3).
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('+');

@@ -39,7 +39,7 @@ impl Cache {
         self.state().by_id.get(&id).cloned()
     }
 
-    /// An equal content, and its id, if one is cached.
+    /// Returns a cached content that has the same bytes, and its id; `None` if there is none.
     pub(super) fn find_equal(&self, content: &Content) -> Option<(i64, Content)> {
         let state = self.state();
         let id = *state.by_hash.get(&half(content.hash().as_bytes()))?;
@@ -55,14 +55,16 @@ impl Cache {
         state.insert(id, content);
     }
 
-    /// Remembers that the stored bytes of a content with this hash are damaged. Returns `true` if that is new; `false`
-    /// if it is known, or [`MAX_DAMAGED`] are remembered, and then it is not remembered.
+    /// Remembers that the stored bytes of the content with this id and hash are damaged, so that [`Self::find_damaged`]
+    /// returns the id, in place of an earlier one with this hash. Returns `true` if that is new; `false` if this very
+    /// id is known, or [`MAX_DAMAGED`] are remembered, and then it is not remembered.
     pub(super) fn note_damaged(&self, id: i64, hash: &[u8; 32]) -> bool {
         let damaged = &mut self.state().damaged;
         damaged.len() < MAX_DAMAGED && damaged.insert(half(hash), id) != Some(id)
     }
 
-    /// The id of an equal content whose stored bytes are known to be damaged.
+    /// Returns the id of a stored content with the hash of this one whose bytes are known to be damaged, from
+    /// [`Self::note_damaged`]: its bytes can be stored anew. `None` if there is none.
     pub(super) fn find_damaged(&self, content: &Content) -> Option<i64> {
         self.state().damaged.get(&half(content.hash().as_bytes())).copied()
     }
@@ -89,6 +91,7 @@ impl Cache {
         *self.state() = CacheState::default();
     }
 
+    /// Locks the cached contents.
     fn state(&self) -> MutexGuard<'_, CacheState> {
         lock(&self.0)
     }
@@ -139,7 +142,7 @@ fn cost(content: &Content) -> usize {
     content.bytes().len() + ENTRY_BYTES
 }
 
-/// The first half of a hash.
+/// The first half of a hash, which is the key of the indexes by hash.
 fn half(hash: &[u8; 32]) -> u128 {
     u128::from_le_bytes(std::array::from_fn(|at| hash[at]))
 }

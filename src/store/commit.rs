@@ -15,11 +15,11 @@ const INLINE_LIMIT: usize = 16 * 1024;
 
 /// What one caller wants stored.
 pub(super) trait Job: Send {
-    /// Runs in the transaction, perhaps once more in the next one. Returns false if it failed: then nothing that it did
-    /// is committed.
+    /// Runs the job in the transaction, perhaps once more in a later one. Returns `false` if it failed: then nothing
+    /// that it did is committed.
     fn run(&mut self, transaction: &Transaction<'_>) -> bool;
 
-    /// Whether it deletes, so that it has the room that is kept for that.
+    /// Whether the job deletes, so that on a full disk it gets the room that is kept for deleting.
     fn frees_room(&self) -> bool;
 
     /// Answers the caller: with the job's own error if it failed, otherwise with the outcome of the commit.
@@ -84,7 +84,7 @@ impl CommitState {
             let transaction = match Transaction::begin(connection, &self.registry, end, INLINE_LIMIT) {
                 Ok(transaction) => transaction,
                 Err(error) => {
-                    complete_all(jobs, &Err(refused(error.into())));
+                    complete_all(jobs, &Err(log_refused(error.into())));
                     break;
                 }
             };
@@ -152,14 +152,14 @@ impl CommitState {
     fn note(&self, outcome: Outcome) -> Option<Error> {
         match outcome {
             Outcome::Committed => None,
-            Outcome::Refused(error) => Some(refused(error)),
+            Outcome::Refused(error) => Some(log_refused(error)),
             Outcome::Failed(error) => Some(self.stop_with(&error)),
         }
     }
 }
 
-/// Logs the error of a refused commit, and returns it.
-fn refused(error: Error) -> Error {
+/// Logs the error of a commit that was refused, and returns it unchanged.
+fn log_refused(error: Error) -> Error {
     tracing::error!(%error, "commit refused");
     error
 }

@@ -138,7 +138,8 @@ pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     transaction.note_deleted(id, location)
 }
 
-/// Counts the contents whose number of uses is not the sum over these queries, of [`Schema::content_uses`].
+/// Counts the contents whose number of uses is not the sum over the queries `uses`, which are the
+/// [`Schema::content_uses`] of all modules.
 pub(super) fn refcount_errors<'a>(
     connection: &Connection,
     uses: impl IntoIterator<Item = &'a str>,
@@ -194,23 +195,25 @@ impl ContentRef {
         connection.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?.query_row([id], Self::read).optional()
     }
 
-    /// Reads a row of [`COLUMNS`].
+    /// Reads a content's row, whose columns are [`COLUMNS`]. Its bytes are not compared with its hash.
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self { id: row.get(0)?, location: location(row, 1)?, bytes: row.get(4)?, hash: row.get(5)? })
     }
 
+    /// The hash of the bytes according to the row.
     pub(super) fn hash(&self) -> &[u8; 32] {
         &self.hash
     }
 
-    /// The number of its bytes, without reading them; 0 if its row names none.
+    /// The number of bytes of the content, without reading a segment; 0 if the row has neither a place nor bytes.
     pub(super) fn len(&self) -> usize {
         let length = self.location.as_ref().map_or(0, |location| location.length);
         usize::try_from(length).unwrap_or(usize::MAX).max(self.bytes.as_ref().map_or(0, Vec::len))
     }
 
-    /// Reads its bytes and compares them with their hash; the returned content knows its id. [`LoadError::NoFile`] if
-    /// its segment is not there, [`LoadError::Damaged`] if the bytes cannot be read or differ.
+    /// Reads the bytes of the content, from its segment or its row, and compares them with the hash; the returned
+    /// content has its id. [`LoadError::NoFile`] if there is no such segment, [`LoadError::Damaged`] if the bytes
+    /// cannot be read or differ.
     pub(super) fn load(self, files: &dyn SegmentFiles) -> Result<Content, LoadError> {
         let (content, origin) = match (self.location, self.bytes) {
             (Some(location), _) => (read(files, location)?, origin(location)),
@@ -256,7 +259,8 @@ pub(super) enum LoadError {
 }
 
 impl LoadError {
-    /// The [`Error::Damaged`] of the content with this id, once it is known that it is not being moved.
+    /// Makes the [`Error::Damaged`] of the content with this id. The caller has found that the content is not being
+    /// moved, since a missing segment is no damage then.
     pub(super) fn of(self, id: i64) -> Error {
         Error::Damaged { id, reason: self.to_string().into() }
     }

@@ -61,7 +61,8 @@ impl DiskFaults {
         self.change(|table| table.faults.remove(&id));
     }
 
-    /// Changes the table, and works out anew what its faults amount to.
+    /// Changes the injected faults, and works out anew what they amount to: whether the disk is full or fails, and the
+    /// delay.
     fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         let mut table = lock(&self.state.table);
         let outcome = change(&mut table);

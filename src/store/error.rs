@@ -32,7 +32,8 @@ pub enum Error {
         /// Where it lies, and what is wrong there.
         reason: Arc<str>,
     },
-    /// A job panicked; nothing of it was stored.
+    /// A job panicked, and nothing of it was stored; or a completion of
+    /// [`Store::write_with`](super::Store::write_with) panicked, and its job was stored.
     #[error("the job failed by a bug; see the log")]
     Panicked,
     /// The disk failed earlier. Nothing is stored until a restart.
@@ -52,6 +53,8 @@ pub enum Error {
 }
 
 impl From<rusqlite::Error> for Error {
+    /// [`Error::Full`] for a full disk, [`Error::Io`] for an I/O error, [`Error::Corrupt`] for a damaged database and
+    /// for values that have not the type of their column, otherwise [`Error::Sqlite`].
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
         let text = error.to_string().into();
@@ -67,6 +70,7 @@ impl From<rusqlite::Error> for Error {
 }
 
 impl From<io::Error> for Error {
+    /// [`Error::Full`] for a full disk or an exhausted quota, otherwise [`Error::Io`].
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,

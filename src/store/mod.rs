@@ -173,8 +173,8 @@ impl Store {
         Ok(Self::with(Backend::Disk(disk), cache, schemas, stopped))
     }
 
-    /// A database in memory, with segments in memory, that commits at the same moment without a thread: for virtual time,
-    /// and for tests of modules above.
+    /// A database in memory, with segments in memory, that commits at the same moment without a thread: for virtual
+    /// time, and for tests of modules above.
     ///
     /// # Errors
     /// A schema is wrong.
@@ -201,8 +201,8 @@ impl Store {
         Self { inner: self.inner.clone(), faults }
     }
 
-    /// The same store for jobs that free room, by deleting what a user or the queue no longer needs: on a full disk they
-    /// have the room that is kept for them (step 8 above), and an injected [`DiskFault::Full`] lets them pass.
+    /// The same store for jobs that free room, by deleting what a user or the queue no longer needs: on a full disk
+    /// they have the room that is kept for them (step 8 above), and an injected [`DiskFault::Full`] lets them pass.
     pub fn freeing(&self) -> Self {
         self.with_disk_faults(self.faults.freeing())
     }
@@ -237,9 +237,9 @@ impl Store {
         self.submit(job, |value| value, Priority::Batched).await
     }
 
-    /// The same as [`Store::write`], and once it is durable, runs `then` with what the job made, and returns what that
-    /// makes: in the order of commits, before this caller is answered, and whether or not it still waits. It must be
-    /// short and must not use the store.
+    /// The same as [`Store::write`], but once the job is durable, runs `then` with what the job made, and returns the
+    /// result of `then`. That runs in the order of commits, before the caller is answered, and even if the caller no
+    /// longer waits. `then` must be short and must not use the store.
     ///
     /// # Errors
     /// As for [`Store::write`]. If `then` panics, [`Error::Panicked`], and what the job stored stays.
@@ -254,9 +254,9 @@ impl Store {
         self.submit(job, then, Priority::Immediate).await
     }
 
-    /// Queues a [`Task`] of the job and its completion, and waits for its answer. The disk faults of this handle delay
-    /// it, or refuse it before it is queued. A task that never answers, since its completion panicked, is
-    /// [`Error::Panicked`].
+    /// Queues a [`Task`] of the job and its completion `then`, and waits for its answer. The disk faults of this handle
+    /// delay the task, or refuse it before it is queued. If `then` panics, there is no answer, and [`Error::Panicked`]
+    /// is returned.
     async fn submit<T, U, E, F, G>(&self, job: F, then: G, priority: Priority) -> Result<U, E>
     where
         T: Send + 'static,
@@ -387,6 +387,7 @@ impl Store {
         Ok(owners)
     }
 
+    /// The files of the segments.
     fn files(&self) -> &dyn SegmentFiles {
         match &self.inner.backend {
             Backend::Disk(disk) => &*disk.files,
@@ -484,16 +485,20 @@ where
     F: Fn(&Transaction<'_>) -> Result<T, E> + Send,
     G: FnOnce(T) -> U + Send,
 {
+    /// Runs the job and keeps its result, in the place of an earlier one, for the completion.
     fn run(&mut self, transaction: &Transaction<'_>) -> bool {
         self.result = None;
         self.result = Some((self.job)(transaction));
         matches!(self.result, Some(Ok(_)))
     }
 
+    /// Whether the task was submitted by a handle of [`Store::freeing`].
     fn frees_room(&self) -> bool {
         self.frees_room
     }
 
+    /// Answers with the error of the job, else that of the commit, else the result of `then`; [`Error::Panicked`] if
+    /// the job panicked.
     fn complete(self: Box<Self>, outcome: Result<(), Error>) {
         let Self { then, result, answer, .. } = *self;
         let answer_with = match (result, outcome) {

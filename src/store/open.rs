@@ -89,7 +89,8 @@ fn make_private(path: &Path) -> Result<(), Error> {
 /// Writes a WAL that an ended process left once more, and syncs it, before SQLite reads it.
 ///
 /// Its last commits may be in the memory of the operating system only: a process that was killed before its sync, or
-/// whose sync failed, leaves pages that read well and are lost by a power cut. What is built upon them would be lost, too.
+/// whose sync failed, leaves pages that read well and are lost by a power cut. What is built upon them would be lost,
+/// too.
 fn make_durable(wal: &Path) -> Result<(), Error> {
     let bytes = match fs::read(wal) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -39,7 +39,7 @@ impl Reserve {
         free_bytes(&self.path).map_or(self.is_short, |free| free < LOW_BYTES)
     }
 
-    /// Empties it, so that its room is free. A failure is logged.
+    /// Empties the reserve, so that its room is free for others. A failure is logged.
     pub(super) fn give_up(&mut self) {
         match File::options().write(true).truncate(true).open(&self.path) {
             Ok(_) => self.bytes = 0,
@@ -64,7 +64,7 @@ impl Reserve {
         self.is_short = filled.is_err();
     }
 
-    /// Appends what is wanted and missing; what fits before an error stays.
+    /// Appends to the reserve what it lacks of the wanted length; what fits before an error stays.
     fn try_fill(&self) -> io::Result<()> {
         let mut file = private_file().append(true).create(true).open(&self.path)?;
         let mut left = self.wanted - self.bytes;

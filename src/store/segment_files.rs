@@ -121,24 +121,29 @@ impl SegmentFiles for DiskFiles {
         Ok(())
     }
 
+    /// Syncs the folder and, since it may be new, the one above it.
     fn sync_names(&self) -> io::Result<()> {
         sync_folder(&self.folder)?;
         // The folder itself may be new.
         sync_folder(self.folder.parent().unwrap_or(Path::new(".")))
     }
 
+    /// Writes to the file, without a sync.
     fn write(&self, segment: i64, start: u64, bytes: &[u8]) -> io::Result<()> {
         write_all_at(&*self.open(segment)?, bytes, start)
     }
 
+    /// Syncs the bytes of the file, and its length.
     fn sync(&self, segment: i64) -> io::Result<()> {
         self.open(segment)?.sync_data()
     }
 
+    /// Sets the length of the file, without a sync.
     fn truncate(&self, segment: i64, length: u64) -> io::Result<()> {
         self.open(segment)?.set_len(length)
     }
 
+    /// Reads from the file; [`io::ErrorKind::UnexpectedEof`] if it ends before.
     fn read(&self, segment: i64, start: u64, buffer: &mut [u8]) -> io::Result<()> {
         read_exact_at(&*self.open(segment)?, buffer, start)
     }
@@ -159,6 +164,7 @@ impl SegmentFiles for DiskFiles {
 pub(super) struct KeepAll<'a>(&'a DiskFiles);
 
 impl Drop for KeepAll<'_> {
+    /// With the last guard, removes the segments that were kept meanwhile.
     fn drop(&mut self) {
         let mut removals = lock(&self.0.removals);
         removals.backups -= 1;
@@ -253,15 +259,18 @@ impl MemoryFiles {
 }
 
 impl SegmentFiles for MemoryFiles {
+    /// All files, with their lengths, synced or not.
     fn list(&self) -> io::Result<BTreeMap<i64, u64>> {
         Ok(lock(&self.0).files.iter().map(|(segment, file)| (*segment, file.bytes.len() as u64)).collect())
     }
 
+    /// Makes an empty file, or empties it; its name is not synced.
     fn create(&self, segment: i64) -> io::Result<()> {
         lock(&self.0).files.insert(segment, MemoryFile::default());
         Ok(())
     }
 
+    /// Marks all names as synced.
     fn sync_names(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
         if std::mem::take(&mut state.fails_next_sync) {
@@ -271,6 +280,7 @@ impl SegmentFiles for MemoryFiles {
         Ok(())
     }
 
+    /// Writes at the position; a gap before it becomes zeros. All behind it is no longer synced.
     fn write(&self, segment: i64, start: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = lock(&self.0);
         if state.is_full {
@@ -286,6 +296,7 @@ impl SegmentFiles for MemoryFiles {
         Ok(())
     }
 
+    /// Marks all bytes as synced. If that is made to fail, the others are lost, as a failed write-back may lose them.
     fn sync(&self, segment: i64) -> io::Result<()> {
         let mut state = lock(&self.0);
         let fails = std::mem::take(&mut state.fails_next_sync);
@@ -298,6 +309,7 @@ impl SegmentFiles for MemoryFiles {
         Ok(())
     }
 
+    /// Cuts the file, as if that were synced.
     fn truncate(&self, segment: i64, length: u64) -> io::Result<()> {
         let mut state = lock(&self.0);
         let file = state.files.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
@@ -306,6 +318,7 @@ impl SegmentFiles for MemoryFiles {
         Ok(())
     }
 
+    /// Copies from the file; [`io::ErrorKind::UnexpectedEof`] if it ends before.
     fn read(&self, segment: i64, start: u64, buffer: &mut [u8]) -> io::Result<()> {
         let state = lock(&self.0);
         let file = state.files.get(&segment).ok_or(io::ErrorKind::NotFound)?;
@@ -315,6 +328,7 @@ impl SegmentFiles for MemoryFiles {
         Ok(())
     }
 
+    /// Removes the file at once; does nothing if there is none.
     fn remove(&self, segment: i64) {
         lock(&self.0).files.remove(&segment);
     }

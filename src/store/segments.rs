@@ -96,6 +96,7 @@ impl Segments {
         Ok(Self { files, usage, current, not_compactable: BTreeSet::new(), compaction_waits: false })
     }
 
+    /// The files of the segments.
     pub(super) fn files(&self) -> &Arc<dyn SegmentFiles> {
         &self.files
     }

@@ -90,6 +90,7 @@ struct Ticket<'a> {
 }
 
 impl Drop for Ticket<'_> {
+    /// Removes the job from the queue, unless its commit has begun.
     fn drop(&mut self) {
         lock(self.queue).jobs.retain(|(id, _)| *id != self.id);
     }

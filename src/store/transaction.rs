@@ -79,6 +79,7 @@ impl<'a> Transaction<'a> {
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
+    /// The cache of contents of the store.
     pub(super) fn cache(&self) -> &Cache {
         &self.registry.cache
     }
@@ -118,6 +119,7 @@ impl<'a> Transaction<'a> {
 }
 
 impl Drop for Transaction<'_> {
+    /// Rolls the transaction back, unless it was committed. A failure is logged.
     fn drop(&mut self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")

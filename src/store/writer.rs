@@ -125,6 +125,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
+    /// Ends the store thread, and waits until the jobs in the queue are completed and the thread has ended.
     fn drop(&mut self) {
         lock(&self.shared.queue).is_closed = true;
         self.shared.wakeup.notify_one();

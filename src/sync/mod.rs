@@ -72,6 +72,7 @@ impl Few {
 struct One<'a>(&'a Few);
 
 impl Drop for One<'_> {
+    /// Lets another thread do such work.
     fn drop(&mut self) {
         IS_ONE.set(false);
         *lock(&self.0.running) -= 1;

@@ -37,6 +37,7 @@ pub struct Problem {
 }
 
 impl fmt::Display for InvalidWorld {
+    /// One line for each problem, as `PATH:LINE: TEXT`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.problems.iter().enumerate() {
             let end = if at == 0 { "" } else { "\n" };
@@ -66,7 +67,7 @@ pub(super) fn world(path: &str, text: &str) -> Result<World, InvalidWorld> {
     }
 }
 
-/// The key of a domain; `None` for an address literal, which is not valid in the DNS, and for text that is no domain.
+/// The key of a domain that can have mail in the DNS; `None` for an address literal, and for text that is no domain.
 fn named(domain: &str) -> Option<String> {
     domain_key(domain).filter(|key| !key.starts_with('[')).map(Cow::into_owned)
 }
@@ -109,8 +110,8 @@ impl Check<'_> {
         }
     }
 
-    /// Builds the world and reports all problems of the file. `None` only without any entry; otherwise the world is
-    /// returned even if problems were reported.
+    /// Builds the world and reports all problems of the file. `None` only if there is no entry, which is reported, too;
+    /// otherwise the world is returned even if problems were reported.
     fn world(&mut self, file: &WorldFile) -> Option<World> {
         self.world_name(&file.world.name);
         let hosts = self.hosts(file);
@@ -247,8 +248,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports a name that is not that of a host of this kind. Returns the name in any case, since the problem is
-    /// reported.
+    /// Returns this name of a host as it is, and reports it if it is not that of a host of this kind.
     fn name(&mut self, name: &Spanned<String>, kind: Kind, hosts: &BTreeMap<HostName, Host>) -> HostName {
         let fits = |host: &Host| match kind {
             Kind::Any => true,
@@ -369,7 +369,7 @@ impl Check<'_> {
         users
     }
 
-    /// The quota as it is; one without any limit is reported.
+    /// Returns the quota as it is, and reports one without any limit.
     fn quota(&mut self, quota: &Spanned<Quota>) -> Quota {
         if *quota.get_ref() == Quota::default() {
             let text = "a quota limits `storage`, in bytes, or `messages`, or both; set one, or leave the quota out";

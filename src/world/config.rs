@@ -242,6 +242,7 @@ pub(super) enum Addresses {
 }
 
 impl Addresses {
+    /// The addresses, of which there may be one, several or none.
     pub(super) fn list(&self) -> &[IpAddr] {
         match self {
             Self::One(address) => std::slice::from_ref(address),

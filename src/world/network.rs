@@ -37,6 +37,7 @@ impl Clients {
 }
 
 impl fmt::Display for Clients {
+    /// The hosts, then the networks, separated by commas.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts = self.hosts.iter().map(ToString::to_string);
         let all: Vec<_> = hosts.chain(self.networks.iter().map(ToString::to_string)).collect();
@@ -83,6 +84,7 @@ impl FromStr for Network {
 }
 
 impl fmt::Display for Network {
+    /// `ADDRESS/PREFIX`, also for a single address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
     }

@@ -168,6 +168,7 @@ fn enhanced(word: &str) -> Option<(u8, u16, u16)> {
 }
 
 impl std::fmt::Display for Pattern {
+    /// The pattern, in lower case.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }

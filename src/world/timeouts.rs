@@ -34,6 +34,7 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
+    /// The least timeouts that RFC 5321 §4.5.3.2 recommends, and 30 s to connect.
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Self {

@@ -22,8 +22,8 @@ pub struct Expected {
     pub keywords: Vec<String>,
 }
 
-/// Adds an entry, with a use of its content, and lists it under its addresses; returns its number. If there is one of
-/// the same journey, that stays as it is, and its number is returned.
+/// Adds an entry, with a use of its content, and lists it under its addresses; returns its number. If there is an entry
+/// of the same journey, that stays as it is, and its number is returned.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -52,33 +52,34 @@ pub fn insert(transaction: &Transaction<'_>, arrival: &Arrival) -> Result<i64, E
     Ok(number)
 }
 
-/// Returns the value as JSON; empty if it cannot be serialized.
+/// Returns the value as JSON; an empty string if it cannot be serialized.
 fn json(texts: impl serde::Serialize) -> String {
     serde_json::to_string(&texts).unwrap_or_default()
 }
 
-/// Adds an address to the index only, not to the list in the entry; returns whether it is new.
+/// Lists an entry under an address in the index only, not in the list that the entry has; returns whether it is new
+/// there.
 fn insert_address(transaction: &Transaction<'_>, number: i64, address: &str) -> rusqlite::Result<bool> {
     let sql = "INSERT OR IGNORE INTO entry_address (address, entry) VALUES (?1, ?2)";
     Ok(transaction.prepare_cached(sql)?.execute(params![address, number])? == 1)
 }
 
-/// Returns the addresses under which an entry is listed, as the entry has them; none if it does not exist.
+/// Returns the addresses under which an entry is listed, from the list that the entry has; none if it does not exist.
 fn addresses(connection: &Connection, number: i64) -> rusqlite::Result<BTreeSet<String>> {
     let sql = "SELECT addresses FROM entry WHERE number = ?1";
     let found = connection.prepare_cached(sql)?.query_row([number], |row| row.get::<_, String>(0)).optional()?;
     Ok(found.and_then(|found| serde_json::from_str(&found).ok()).unwrap_or_default())
 }
 
-/// Stores the list of addresses in the entry, without their index.
+/// Replaces the list of addresses that the entry has; the index is not changed.
 fn set_addresses(transaction: &Transaction<'_>, number: i64, addresses: &BTreeSet<String>) -> rusqlite::Result<()> {
     let sql = "UPDATE entry SET addresses = ?2 WHERE number = ?1";
     transaction.prepare_cached(sql)?.execute(params![number, json(addresses)]).map(drop)
 }
 
-/// Adds an entry for a message that a client put into a mailbox, listed under `address`; if there is one of its
-/// journey, lists that under `address` instead. `seed` is unique, and makes the id of a message without a journey.
-/// Returns the number, and whether the entry is new.
+/// Adds an entry for a message that a client put into a mailbox, listed under `address`; if there is an entry of the
+/// message's journey, lists that under `address` instead. `seed` is unique, and makes the id of a message without a
+/// journey. Returns the number of the entry, and whether it is new.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -118,14 +119,14 @@ pub fn append(
     Ok((insert(transaction, &arrival)?, true))
 }
 
-/// Returns the number of the entry of a journey, if there is one.
+/// Returns the number of the entry of a journey; `None` if there is none.
 fn number(connection: &Connection, journey: JourneyId) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT number FROM entry WHERE journey = ?1";
     connection.prepare_cached(sql)?.query_row([journey.to_bits()], |row| row.get(0)).optional()
 }
 
-/// The entry that a copy of the message of a journey belongs to, and the flags that the copy is to have; `None` without
-/// such an entry.
+/// Returns the entry that a copy of the message of a journey belongs to, and the flags that the copy is to have, as set
+/// by [`expect_seen`] and [`expect_tags`]; `None` without such an entry.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -151,8 +152,8 @@ pub fn list_under(transaction: &Transaction<'_>, number: i64, address: &str) -> 
     Ok(())
 }
 
-/// Lists an entry under an address no longer. Without any other address the entry is removed, with a use of its
-/// content, and its id returned; else `None`.
+/// Lists an entry under an address no longer. If that was the last one, removes the entry, as [`remove`] does, and
+/// returns its id; else `None`.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -167,13 +168,14 @@ pub fn forget_address(transaction: &Transaction<'_>, number: i64, address: &str)
     Ok(None)
 }
 
-/// Removes an address from the index only, not from the list in the entry.
+/// Removes an entry from an address in the index only, not from the list that the entry has.
 fn delete_address(transaction: &Transaction<'_>, number: i64, address: &str) -> rusqlite::Result<()> {
     let sql = "DELETE FROM entry_address WHERE address = ?1 AND entry = ?2";
     transaction.prepare_cached(sql)?.execute(params![address, number]).map(drop)
 }
 
-/// Sets the read state of an entry, and replaces its tags; what copies to come get is not changed.
+/// Sets the read state of an entry, and replaces its tags, as worked out from its copies; the flags of copies that are
+/// still to come are not changed.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -188,8 +190,8 @@ pub fn set_state<'a>(
     set_tags(transaction, number, tags)
 }
 
-/// Replaces the tags of an entry, those that differ only in case being one; the keywords of copies, and of those to
-/// come, are not changed.
+/// Replaces the tags of an entry, those that differ only in case being one; the keywords of its copies, also of those
+/// still to come, are not changed.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -206,8 +208,8 @@ pub fn set_tags<'a>(
     Ok(())
 }
 
-/// Sets whether copies of an entry that are still to come are `\Seen`, and marks the entry itself as read or unread: if
-/// it has copies, [`set_state`] is to follow.
+/// Sets whether copies of an entry that are still to come are `\Seen`, and marks the entry itself as read or unread. If
+/// it has copies, the caller must then call [`set_state`], since their flags count.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -217,7 +219,7 @@ pub fn expect_seen(transaction: &Transaction<'_>, number: i64, seen: bool) -> Re
     Ok(())
 }
 
-/// Sets the keywords of the copies of an entry that are still to come; its own tags are not changed.
+/// Sets the keywords of the copies of an entry that are still to come; the tags of the entry itself are not changed.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -227,8 +229,8 @@ pub fn expect_tags(transaction: &Transaction<'_>, number: i64, keywords: &[Strin
     Ok(())
 }
 
-/// Deletes an entry, with its addresses, tags, summary and words, and a use of its content; returns its id, or `None`
-/// if it was not there.
+/// Deletes an entry, with its addresses, tags, summary, words and thread keys, and a use of its content; returns its
+/// id, or `None` if it was not there.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -252,8 +254,8 @@ pub fn remove(transaction: &Transaction<'_>, number: i64) -> Result<Option<Journ
     Ok(Some(JourneyId::from_random(journey)))
 }
 
-/// Returns up to `limit` entries after the last one with a summary, in the order of acceptance, in which they are
-/// indexed.
+/// Returns up to `limit` entries after the last one with a summary, in the order of acceptance, which is the order of
+/// indexing.
 pub(in crate::catalogue) fn unindexed(connection: &Connection, limit: usize) -> Result<Vec<Entry>, Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM entry e LEFT JOIN entry_summary s ON s.entry = e.number
@@ -265,7 +267,7 @@ pub(in crate::catalogue) fn unindexed(connection: &Connection, limit: usize) -> 
 }
 
 /// Stores the summary, the words and the thread keys of an entry; nothing changes if it was deleted meanwhile, or has a
-/// summary.
+/// summary already.
 pub(in crate::catalogue) fn insert_summary(
     transaction: &Transaction<'_>,
     number: i64,

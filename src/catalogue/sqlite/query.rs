@@ -21,8 +21,8 @@ pub(super) const COLUMNS: &str =
 pub(super) struct Row(Entry);
 
 impl Row {
-    /// Reads [`COLUMNS`]; the entry has no tags yet. What cannot be parsed is empty, and a summary that cannot be, or
-    /// is not there, is `None`.
+    /// Reads the [`COLUMNS`] of a row; the entry has no tags yet, which [`read`] adds. What cannot be parsed is empty,
+    /// and a summary that cannot be, or is not there, is `None`.
     pub(super) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let recipients = serde_json::from_str(row.get_ref(6)?.as_str()?).unwrap_or_default();
         let reverse_path = row.get_ref(5)?.as_str_or_null()?.and_then(|text| text.parse().ok());
@@ -44,7 +44,7 @@ impl Row {
     }
 }
 
-/// Returns the entry of a row, and reads its tags for it, sorted.
+/// Returns the entry of a row, with its tags, which are read here, sorted.
 pub(super) fn read(connection: &Connection, Row(mut entry): Row) -> Result<Entry, Error> {
     let sql = "SELECT tag FROM entry_tag WHERE entry = ?1 ORDER BY tag";
     let mut query = connection.prepare_cached(sql)?;
@@ -62,7 +62,7 @@ pub(in crate::catalogue) fn entry(connection: &Connection, number: i64) -> Resul
     one(connection, "e.number = ?1", number)
 }
 
-/// The entry that meets an SQL condition, in which `?1` is `value`.
+/// Returns the entry that meets an SQL condition, in which `?1` is `value`; `None` if there is none.
 fn one(connection: &Connection, condition: &str, value: i64) -> Result<Option<Entry>, Error> {
     let sql =
         format!("SELECT {COLUMNS} FROM entry e LEFT JOIN entry_summary s ON s.entry = e.number WHERE {condition}");
@@ -70,7 +70,8 @@ fn one(connection: &Connection, condition: &str, value: i64) -> Result<Option<En
     row.map(|row| read(connection, row)).transpose()
 }
 
-/// Returns the entries in the window that match, with their tags, newest first.
+/// Returns the entries in the window that match, with their tags, newest first. Words are found in indexed entries
+/// only.
 pub(in crate::catalogue) fn page(
     connection: &Connection,
     filter: &Filter,
@@ -88,7 +89,7 @@ pub(in crate::catalogue) fn page(
     rows.map(|row| read(connection, row?)).collect()
 }
 
-/// Returns the numbers of the entries in the window that match, newest first.
+/// Returns the numbers of the entries in the window that match, newest first. Words are found in indexed entries only.
 pub(in crate::catalogue) fn numbers(
     connection: &Connection,
     filter: &Filter,
@@ -104,13 +105,14 @@ pub(in crate::catalogue) fn numbers(
     Ok(query.query_map(params_from_iter(values), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Appends the window to the values; returns the parameters of `below`, `limit` and `skip`, in this order.
+/// Appends the numbers of the window to the values; returns the parameters of `below`, `limit` and `skip`, in this
+/// order.
 fn limits(values: &mut Vec<Value>, Window { below, skip, limit }: Window) -> [String; 3] {
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     [below, number(limit), number(skip)].map(|value| parameter(values, Value::Integer(value)))
 }
 
-/// How many match, and how many of these are unread.
+/// Returns how many entries match, and how many of these are unread.
 pub(in crate::catalogue) fn count(connection: &Connection, filter: &Filter) -> Result<(u64, u64), Error> {
     let both = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     if filter.mailbox.is_none() && filter.folder.is_none() && filter.search.is_empty() {
@@ -124,7 +126,8 @@ pub(in crate::catalogue) fn count(connection: &Connection, filter: &Filter) -> R
     Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), both)?)
 }
 
-/// Returns all tags in use, sorted without regard to case, each with the number of its entries.
+/// Returns all tags in use, sorted without regard to case, each with the number of its entries; those that differ only
+/// in case are one.
 pub(in crate::catalogue) fn tags(connection: &Connection) -> Result<Vec<(String, u64)>, Error> {
     let sql = "SELECT tag, count(*) FROM entry_tag GROUP BY tag ORDER BY tag";
     let mut query = connection.prepare_cached(sql)?;
@@ -138,8 +141,9 @@ pub(in crate::catalogue) fn totals(connection: &Connection) -> Result<Totals, Er
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
-/// Returns the entries of the thread of an entry, itself among them, by number; at most `limit` are looked for. Entries
-/// with a common key that is not weak in both are of one thread, and so are those of a third.
+/// Returns the entries of the thread of an entry, itself among them, by number, as far as they are indexed; at most
+/// `limit`. Entries with a common key that is not weak in both are of one thread, and so are entries that are each of
+/// one thread with a third.
 pub(in crate::catalogue) fn thread(connection: &Connection, number: i64, limit: usize) -> Result<Vec<Entry>, Error> {
     let sql = format!(
         "WITH RECURSIVE thread (entry) AS (
@@ -166,19 +170,20 @@ struct Statement {
     values: Vec<Value>,
 }
 
-/// Appends a value; returns its parameter, such as `?3`.
+/// Appends a value to those of a statement; returns its parameter, such as `?3`.
 fn parameter(values: &mut Vec<Value>, value: Value) -> String {
     values.push(value);
     format!("?{}", values.len())
 }
 
 impl Statement {
-    /// Returns the SQL of a filter. If it has a folder, its mailbox does not count. The table that is read first is
-    /// that of words, of the folder, of the address, or else of the entries.
+    /// Returns the SQL of a filter. If it has a folder, its mailbox does not count, as the folder is one of that. The
+    /// table that is read first is that of words, if a text is looked for in it; else that of the folder, of the
+    /// address, or of the entries.
     fn of(Filter { mailbox, folder, search }: &Filter) -> Self {
         let (mut values, mut conditions, mut matches) = (Vec::new(), vec!["TRUE".to_owned()], Vec::new());
         for term in &search.terms {
-            match words(term) {
+            match match_expression(term) {
                 Some(expression) if !term.is_negated => matches.push(expression),
                 _ => conditions.push(condition(term, &mut values)),
             }
@@ -192,7 +197,7 @@ impl Statement {
             order = "entry_text.rowid";
         }
         if let Some(folder) = folder {
-            let folder = parameter(&mut values, size(*folder));
+            let folder = parameter(&mut values, integer(*folder));
             if matches.is_empty() {
                 conditions.push(format!("c.folder = {folder}"));
                 from = "FROM entry_copy c CROSS JOIN entry e ON e.number = c.entry".to_owned();
@@ -215,9 +220,9 @@ impl Statement {
     }
 }
 
-/// The expression of FTS5 that finds the text of a term by its trigrams; `None` if the text is too short, or the term
-/// has none.
-fn words(Term { key, .. }: &Term) -> Option<String> {
+/// Returns the expression of FTS5 that finds the text of a term by its trigrams; `None` if the text is too short for
+/// that, or the term is not [`Key::Text`].
+fn match_expression(Term { key, .. }: &Term) -> Option<String> {
     let Key::Text(columns, text) = key else { return None };
     if text.chars().count() < MIN_INDEXED_CHARS {
         return None;
@@ -227,10 +232,10 @@ fn words(Term { key, .. }: &Term) -> Option<String> {
     Some(format!("{columns}\"{text}\""))
 }
 
-/// The SQL condition of a term, which may be negated; appends its values.
+/// Returns the SQL condition of a term, negated if the term is; appends its values.
 fn condition(term: &Term, values: &mut Vec<Value>) -> String {
     let mut value = |value: Value| parameter(values, value);
-    let condition = match (&term.key, words(term)) {
+    let condition = match (&term.key, match_expression(term)) {
         (Key::Text(..), Some(expression)) => format!(
             "e.number IN (SELECT rowid FROM entry_text WHERE entry_text MATCH {})",
             value(Value::Text(expression))
@@ -249,18 +254,18 @@ fn condition(term: &Term, values: &mut Vec<Value>) -> String {
         // In the form of the index of what is read.
         (Key::Unread, _) if term.is_negated => return "e.unread = 0".to_owned(),
         (Key::Unread, _) => "e.unread".to_owned(),
-        (Key::Attachments, _) => has("attachments"),
-        (Key::Inlines, _) => has("inlines"),
+        (Key::Attachments, _) => counts_any("attachments"),
+        (Key::Inlines, _) => counts_any("inlines"),
         (Key::ArrivedBefore(time), _) => format!("e.arrived <= {}", value(milliseconds(time))),
         (Key::ArrivedAfter(time), _) => format!("{} <= e.arrived", value(milliseconds(time))),
-        (Key::Larger(bytes), _) => format!("{} < e.size", value(size(*bytes))),
-        (Key::Smaller(bytes), _) => format!("e.size < {}", value(size(*bytes))),
+        (Key::Larger(bytes), _) => format!("{} < e.size", value(integer(*bytes))),
+        (Key::Smaller(bytes), _) => format!("e.size < {}", value(integer(*bytes))),
     };
     if term.is_negated { format!("NOT ({condition})") } else { condition }
 }
 
-/// The SQL condition that the summary of an entry counts at least one in this column.
-fn has(column: &str) -> String {
+/// Returns the SQL condition that the summary of an entry counts at least one in `column`: `attachments` or `inlines`.
+fn counts_any(column: &str) -> String {
     format!("EXISTS (SELECT 1 FROM entry_summary y WHERE y.entry = e.number AND 0 < y.{column})")
 }
 
@@ -270,6 +275,6 @@ fn milliseconds(time: &Timestamp) -> Value {
 }
 
 /// Returns a number of 64 bits as SQL integer; larger ones than fit become the largest.
-fn size(bytes: u64) -> Value {
-    Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX))
+fn integer(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }

@@ -50,7 +50,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Whether to measure this case: its name begins with one of `only`, or that is empty.
+    /// Whether the user wants this case measured: its name, `what`, begins with one of `only`, or `only` is empty.
     pub(super) fn wants(&self, what: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|start| what.starts_with(start.as_str()))
     }

@@ -115,7 +115,7 @@ impl ImapBench {
     /// Measures the wanted cases of FETCH, over one and over four connections, and of SEARCH on the filled mailbox.
     async fn read(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         let (messages, time) = (self.args.messages as usize, self.args.time);
-        let mut imap = selected(target).await?;
+        let mut imap = open_selected(target).await?;
         for (what, command, least) in [
             ("FETCH 1:* FLAGS", "FETCH 1:* (FLAGS)", MIN_FLAGS_BYTES),
             ("FETCH 1:* metadata", METADATA, MIN_METADATA_BYTES),
@@ -129,7 +129,7 @@ impl ImapBench {
         }
         let what = "FETCH 1:* BODY.PEEK[], 4 connections";
         if figures.wants(what) {
-            let mut readers = try_join_all((0..READERS).map(|_| selected(target))).await?;
+            let mut readers = try_join_all((0..READERS).map(|_| open_selected(target))).await?;
             let (rounds, elapsed) = repeat(time, async || {
                 let answers = try_join_all(readers.iter_mut().map(|imap| imap.command(BODIES))).await?;
                 answers.into_iter().try_for_each(|bytes| check_length(messages, MIN_MESSAGE_BYTES, bytes))
@@ -161,7 +161,7 @@ impl ImapBench {
     /// logout.
     async fn change(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         if figures.wants("STORE 1:*") {
-            let mut imap = selected(target).await?;
+            let mut imap = open_selected(target).await?;
             let mut sign = ['+', '-'].into_iter().cycle();
             let (rounds, elapsed) = repeat(self.args.time, async || {
                 let sign = sign.next().unwrap_or('+');
@@ -190,8 +190,8 @@ async fn append(target: &Target, writer: u32, messages: u32) -> anyhow::Result<(
     Ok(())
 }
 
-/// Opens a new connection as the first user, and selects the mailbox for reading.
-async fn selected(target: &Target) -> anyhow::Result<Imap> {
+/// Opens a new connection as the first user, and returns it with the mailbox for reading selected.
+async fn open_selected(target: &Target) -> anyhow::Result<Imap> {
     let mut imap = Imap::open(target, 0).await?;
     imap.command(&format!("SELECT {READ_MAILBOX}")).await?;
     Ok(imap)
@@ -211,12 +211,12 @@ async fn first_select(target: &Target, figures: &mut Figures) -> anyhow::Result<
 async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let mut writer = Imap::open(target, 0).await?;
     // The first connection loads the mailbox.
-    let mut waiting = vec![waiter(target).await?];
+    let mut waiting = vec![open_idle(target).await?];
     let memory = || target.processes.usage().map(|usage| usage.resident);
     let before = memory();
     while waiting.len() < count {
         let more = MAX_CONCURRENT_LOGINS.min(count - waiting.len());
-        waiting.extend(try_join_all((0..more).map(|_| waiter(target))).await?);
+        waiting.extend(try_join_all((0..more).map(|_| open_idle(target))).await?);
     }
     if let (Some(before), Some(after)) = (before, memory()) {
         let each = after.saturating_sub(before) as f64 / 1024.0 / (waiting.len() - 1).max(1) as f64;
@@ -235,17 +235,17 @@ async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::R
     Ok(())
 }
 
-/// Yields to other tasks for ever, which keeps the thread busy, so that the time to wake it is not part of the
-/// measurement.
+/// Yields to other tasks for ever and never returns, which keeps the thread busy, so that the time to wake the thread
+/// is not part of the measurement.
 async fn busy_loop() -> Infallible {
     loop {
         tokio::task::yield_now().await;
     }
 }
 
-/// Opens a new connection in IDLE on the mailbox for reading.
-async fn waiter(target: &Target) -> anyhow::Result<Imap> {
-    let mut imap = selected(target).await?;
+/// Opens a new connection as the first user, and returns it in IDLE on the mailbox for reading.
+async fn open_idle(target: &Target) -> anyhow::Result<Imap> {
+    let mut imap = open_selected(target).await?;
     imap.idle().await?;
     Ok(imap)
 }

@@ -75,7 +75,7 @@ impl Memory {
         let served = Served::start(folder.path(), Some(FRONT), &[]).await?;
         let (interface, sent) = (Net::sockets().interface(&[]), AtomicU64::new(0));
         let load = |count| {
-            let messages = Messages::new("me@163.test".parse()?, "sink@away.test".parse()?, self.size, drawn());
+            let messages = Messages::new("me@163.test".parse()?, "sink@away.test".parse()?, self.size, random_run());
             anyhow::Ok(Load {
                 server: served.port("smtp")?,
                 by_data: false,
@@ -115,7 +115,7 @@ impl Memory {
         let login = Login { user: "friend@sina.test".to_owned(), password: "postroad".to_owned() };
         let mut arrivals = ArrivalWatcher(ImapWatch::open(&context, &server, &login).await?);
         let load = |bytes| {
-            let messages = Messages::new("me@163.test".parse()?, "friend@sina.test".parse()?, bytes, drawn());
+            let messages = Messages::new("me@163.test".parse()?, "friend@sina.test".parse()?, bytes, random_run());
             anyhow::Ok(Load {
                 server: served.port("smtp")?,
                 by_data: false,
@@ -138,12 +138,13 @@ impl Memory {
     }
 }
 
-/// A random number that distinguishes the messages of one load from those of others.
-fn drawn() -> u64 {
+/// Returns a random number that distinguishes the messages of one load from those of others.
+fn random_run() -> u64 {
     Rng::from_entropy().next_u64()
 }
 
-/// The file of the default world, in which all MTAs and MDAs accept messages up to [`MAX_SIZE_BYTES`].
+/// Returns the text of the default world's file, changed so that all MTAs and MDAs accept messages up to
+/// [`MAX_SIZE_BYTES`].
 fn world() -> String {
     let line = |line: &str| match line.starts_with("[mta.") || line.starts_with("[mda.") {
         true => format!("{line}\nsize_max = {MAX_SIZE_BYTES}\n"),

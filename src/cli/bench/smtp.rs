@@ -159,14 +159,14 @@ impl Smtp {
         Ok(Target { smtp, imap, processes, _ours: Some((served, folder)) })
     }
 
-    /// The address of `--to`, or else one for which the started server accepts mail.
+    /// The recipient: the address of `--to`, or else one for which the server that this program starts accepts mail.
     fn recipient(&self) -> anyhow::Result<Address> {
         let ours = if self.chain { "friend@sina.test" } else { "sink@away.test" };
         Ok(self.to.clone().map_or_else(|| ours.parse(), Ok)?)
     }
 
-    /// The cases: each size with each number of connections, in the order of the options, one size after the other.
-    /// Each has messages of its own.
+    /// Returns the load of each case: each of `--sizes` with each of `--connections`, in the order of the options, one
+    /// size after the other. Each has messages of its own, and goes to the SMTP server of the target.
     fn loads(&self, target: &Target) -> anyhow::Result<Vec<Load>> {
         let (to, rng) = (self.recipient()?, Rng::from_entropy());
         let case = |(bytes, connections): (usize, u16)| Load {

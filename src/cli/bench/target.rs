@@ -78,8 +78,9 @@ impl TargetArgs {
         Figures { quiet: self.json, only: self.only.clone(), ..Figures::default() }
     }
 
-    /// Resolves the server of `--target`, an IMAP or a POP3 server according to `service`, or starts one of both.
-    /// `imap` is the IMAP server that fills the maildrops of another POP3 server.
+    /// Returns the server to measure: that of `--target`, resolved, which is an IMAP or a POP3 server as `service`
+    /// says; without `--target`, a server of this program that is started, which has both ports. `imap` is the IMAP
+    /// server beside a POP3 server of `--target`, for filling its maildrops.
     pub(super) async fn find(&self, service: Service, imap: Option<&Endpoint>) -> anyhow::Result<Target> {
         let mut target = Target {
             interface: Net::sockets().interface(&[]),
@@ -131,12 +132,12 @@ impl Target {
         Ok(true)
     }
 
-    /// The address of the IMAP server; an error if none was given.
+    /// The address of the IMAP server; an error if the target is a POP3 server without `--imap`.
     pub(super) fn imap(&self) -> anyhow::Result<SocketAddr> {
         self.imap.context("the address of its IMAP server is needed: --imap HOST:PORT")
     }
 
-    /// The address of the POP3 server; an error if there is none.
+    /// The address of the POP3 server; an error if the target is an IMAP server.
     pub(super) fn pop3(&self) -> anyhow::Result<SocketAddr> {
         self.pop3.context("the server has no POP3 listener")
     }

@@ -38,7 +38,7 @@ impl RawClient {
         Ok(self.stream.flush().await?)
     }
 
-    /// The bytes in the buffer.
+    /// The bytes that were read and are still in the buffer.
     fn text(&self) -> &[u8] {
         &self.buffer[..self.filled]
     }
@@ -124,7 +124,8 @@ impl Imap {
         self.client.read_line(&[b"+ "]).await.map(drop)
     }
 
-    /// Reads until there is an EXISTS response in the buffer.
+    /// Reads until there is an EXISTS response in the buffer, which notifies a connection in IDLE of a new message.
+    /// Must be called after [`Imap::idle`].
     pub(super) async fn wait_for_message(&mut self) -> anyhow::Result<()> {
         while memmem::find(self.client.text(), b" EXISTS\r\n").is_none() {
             self.client.read().await?;
@@ -193,7 +194,7 @@ impl Pop3 {
     }
 
     /// Sends RETR for each of these message numbers, `at_once` of them pipelined at a time, and drops the messages. An
-    /// error if one is refused, or if they are too small in all. RFC 2449 §6.6.
+    /// error if the first of a batch is refused, or if the messages are too small in all. RFC 2449 §6.6.
     pub(super) async fn retrieve(&mut self, numbers: Range<usize>, at_once: usize) -> anyhow::Result<()> {
         let (mut bytes, count) = (0, numbers.len());
         for first in numbers.clone().step_by(at_once) {
@@ -206,7 +207,7 @@ impl Pop3 {
         check_length(count, MIN_MESSAGE_BYTES, bytes)
     }
 
-    /// Reads `count` multi-line responses; returns their size in bytes. An error if one is refused.
+    /// Reads `count` multi-line responses; returns their size in bytes. An error if the first is refused.
     async fn read_responses(&mut self, count: usize) -> anyhow::Result<usize> {
         let (mut seen, mut bytes) = (0, 0);
         while seen < count {

@@ -28,7 +28,7 @@ impl Encryption {
         if self == Self::FromTheStart { Service::Smtps } else { Service::Smtp }
     }
 
-    /// The words for it in Mailpit's line about its SMTP port.
+    /// Returns the words for this encryption in Mailpit's line about its SMTP port, such as `STARTTLS optional`.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Absent => "no encryption",
@@ -52,9 +52,9 @@ impl StandIn {
         })
     }
 
-    /// Why the certificate or its key cannot be read, if they belong to another user: so it is in a container that does
-    /// not run as root, as Mailpit's does. `None` in all other cases.
-    pub(super) fn secret_file(&self) -> Option<String> {
+    /// Returns why the file of the certificate or of its key may not be read (permission denied), as in a container
+    /// that does not run as root, as Mailpit's does. `None` if both can be read, or the reason is another one.
+    pub(super) fn why_unreadable(&self) -> Option<String> {
         [CERTIFICATE, CERTIFICATE_KEY].into_iter().filter_map(|name| self.value(name)).find_map(|path| {
             let error = std::fs::File::open(path).err().filter(|error| error.kind() == ErrorKind::PermissionDenied)?;
             Some(format!("cannot read {path}: {error}"))
@@ -75,8 +75,8 @@ impl StandIn {
         Ok(Some(identity.with_context(|| format!("{file}, {key}"))?))
     }
 
-    /// Injects a fault into both hosts that takes TLS from them, since Mailpit does not offer it without a certificate,
-    /// and presents the certificate of the options, if any, at SMTP. Must be called before the first client.
+    /// Takes TLS from both hosts by a fault, since Mailpit does not offer it without a certificate; then, if the
+    /// options name a certificate, lets the SMTP host present it. Must be called before the first client connects.
     ///
     /// # Errors
     /// The certificate that it shall present is invalid.

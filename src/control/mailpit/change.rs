@@ -126,11 +126,10 @@ pub(super) async fn move_to(
     Ok(Json(Moved { moved }))
 }
 
-/// Deletes the messages with the ids in the body; without ids, all of them, or those that `mailbox` and `before`
-/// select.
+/// Deletes the messages with the ids in the body; without ids, all of them.
 ///
-/// With `mailbox`, and perhaps its `folder`, only the copies there are deleted; a message that has no other copy goes
-/// with its journey. Answers `ok`.
+/// Without ids, `before` and `mailbox` select fewer. With `mailbox`, and perhaps its `folder`, only the copies there
+/// are deleted; a message that has no other copy goes with its journey. Answers `ok`.
 #[utoipa::path(
     delete,
     path = "/api/v1/messages",
@@ -169,15 +168,16 @@ pub(super) async fn delete_found(State(running): AppState, Query(query): Query<L
 }
 
 /// Runs a deletion in a task of its own, so that mailboxes, queues and journeys agree even if the client disconnects;
-/// answers `ok` after it.
+/// answers `ok` after it, its error if it fails, and 500 if it panics.
 async fn to_the_end(deletion: impl Future<Output = Answer<()>> + Send + 'static) -> Answer {
     let ended = tokio::spawn(deletion).await;
     ended.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(done())
 }
 
-/// Deletes the messages that match now, or only those of their copies that are wanted; what arrives meanwhile stays. If
-/// the filter has neither a mailbox nor a search, settled journeys without a message go, too.
+/// Deletes the messages that match `filter` now, or only those of their copies that `copies` selects, if it selects;
+/// what arrives meanwhile stays. If `filter` has neither a mailbox nor a search, all settled journeys go, too, also
+/// those without a message.
 async fn delete_all(running: &RunningWorld, filter: &Filter, copies: &CopyFilter) -> Answer<()> {
     let catalogue = catalogue(running)?;
     let now = running.env.event_log.last_seq();
@@ -194,7 +194,8 @@ async fn delete_all(running: &RunningWorld, filter: &Filter, copies: &CopyFilter
     }
 }
 
-/// Deletes the settled journeys that began with an event up to this number: a message that is deleted had it before.
+/// Deletes the settled journeys that began with an event up to number `last`, the newest one when the deletion of all
+/// messages began, so that later journeys stay.
 async fn delete_journeys(running: &RunningWorld, last: u64) -> Answer<()> {
     let (event_log, settled) = (&running.env.event_log, JourneyFilter { settled: Some(true), ..Default::default() });
     let mut before = last.saturating_add(1);
@@ -206,9 +207,9 @@ async fn delete_journeys(running: &RunningWorld, last: u64) -> Answer<()> {
     }
 }
 
-/// Deletes messages by their numbers in the catalogue, with all copies and their journeys; or, with a filter of copies,
-/// only these. A message that is gone is deleted from the queues, too; a copy of it that is on its way to a mailbox at
-/// this moment is removed when it gets there.
+/// Deletes messages by their numbers in the catalogue, with all copies and their journeys; or, if `copies` selects
+/// some, only these copies. A message of which no copy is left is deleted from the queues, too; a copy of it that is on
+/// its way to a mailbox at this moment is removed when it gets there.
 pub(super) async fn delete_entries(running: &RunningWorld, numbers: &[i64], copies: &CopyFilter) -> Answer<()> {
     let journeys = running.mailboxes.delete_entries(numbers, copies).await?;
     for mta in running.mtas.values().filter(|mta| !mta.queue().is_idle()) {

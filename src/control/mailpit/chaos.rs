@@ -81,9 +81,9 @@ pub(super) async fn set(State(running): AppState, Extension(shared): Ours, body:
 }
 
 impl Chaos {
-    /// Ends the faults of the triggers before, and begins those of the new ones, at every MTA. A trigger with the
-    /// probability 0 has none. If a fault cannot be ended, it and those begun before it stay, for the next call, and no
-    /// new ones begin.
+    /// Ends the faults of the triggers before, the latest first, and begins those of the new ones, at every MTA of this
+    /// process. A trigger with the probability 0 has none. If a fault cannot be ended, it and those begun before it
+    /// stay, for the next call, the triggers stay as they were, and no new faults begin.
     async fn replace(&mut self, running: &RunningWorld, triggers: Triggers) -> Result<(), Error> {
         while let Some(id) = self.faults.last() {
             running.end_fault(*id).await?;
@@ -104,7 +104,8 @@ impl Chaos {
     }
 }
 
-/// A fault by which an MTA gives the reply `CODE Chaos NAME error` with the probability of the trigger.
+/// Returns a fault by which the MTA `host` gives the reply `CODE Chaos NAME error` to the command `at`, with the code
+/// and the probability of the trigger.
 fn fault(host: &str, at: FaultPoint, name: &str, trigger: Trigger) -> Fault {
     Fault::Reply {
         host: host.to_owned(),
@@ -115,7 +116,7 @@ fn fault(host: &str, at: FaultPoint, name: &str, trigger: Trigger) -> Fault {
     }
 }
 
-/// 503, with the text of the error.
+/// Returns 503 with the text of the error.
 fn unavailable(error: Error) -> Failure {
     Failure(axum::http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }

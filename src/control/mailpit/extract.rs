@@ -16,13 +16,14 @@ const MAX_CODES: usize = 20;
 const CODE_WORDS: [&str; 12] =
     ["code", "otp", "pin", "passcode", "token", "verification", "verify", "kode", "código", "codice", "kod", "код"];
 
-/// The decoded text of a message, its text parts one after the other; made from the HTML if it has none.
+/// Returns the decoded text of a message's body, its text parts with a line end between them; made from the HTML if it
+/// has no text.
 pub(super) fn text(message: &Message<'_>) -> String {
     let texts: Vec<_> = (0..message.text_body_count()).filter_map(|at| message.body_text(at)).collect();
     texts.join("\n")
 }
 
-/// The decoded HTML of a message, its HTML parts one after the other; empty if it has none.
+/// Returns the decoded HTML of a message's body, its HTML parts with a line end between them; empty if it has none.
 pub(super) fn html(message: &Message<'_>) -> String {
     let html = message.html_body.iter().filter_map(|at| match &message.part(*at)?.body {
         PartType::Html(html) => Some(html.as_ref()),
@@ -31,8 +32,8 @@ pub(super) fn html(message: &Message<'_>) -> String {
     html.collect::<Vec<_>>().join("\n")
 }
 
-/// The different links of a message, [`MAX_LINKS`] at most: those of `href` in the HTML, of `src`, and then the web
-/// addresses in the text.
+/// Returns the different links of a message, each once and [`MAX_LINKS`] at most: those of `href` in the HTML, then
+/// those of `src`, then the web addresses in the text.
 pub(super) fn links(html: &str, text: &str) -> Vec<String> {
     let (mut links, mut seen) = (Vec::new(), BTreeSet::new());
     for link in attributes(html).chain(addresses(text)).take(100 * MAX_LINKS) {
@@ -103,7 +104,8 @@ pub(super) fn codes(subject: &str, text: &str) -> Vec<String> {
     codes
 }
 
-/// The code that a word is, without the punctuation around it; `None` if it has not the form of one.
+/// Returns a word as a one-time code, without the punctuation around it; `None` if it has not the form of one: 4 to 10
+/// digits, or digits and capitals with at least one digit, and at most one dash.
 fn code(word: &str) -> Option<String> {
     let word = word.trim_matches(|end: char| !end.is_alphanumeric());
     let is_digits = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
@@ -177,7 +179,7 @@ pub(super) struct Invitation {
     attendees: Vec<String>,
 }
 
-/// An invitation for each part that is `text/calendar`.
+/// Returns an invitation for each part of a message that is `text/calendar`, with the id of the part.
 pub(super) fn invitations(message: &Message<'_>) -> Vec<Invitation> {
     let calendars = parts(message).into_iter().filter(|part| part.media_type() == "text/calendar");
     calendars
@@ -188,8 +190,8 @@ pub(super) fn invitations(message: &Message<'_>) -> Vec<Invitation> {
         .collect()
 }
 
-/// The first event of a calendar, with its method. Texts are unescaped, and times stand as in the calendar; what is
-/// absent is empty.
+/// Returns the first event (`VEVENT`) of a calendar, with the calendar's method. Texts are unescaped, and times stand
+/// as in the calendar; what is absent is empty, and so is `part_id`, which the caller sets.
 fn invitation(calendar: &str) -> Invitation {
     // RFC 5545 §3.1: a line that begins with white space continues the one before.
     let unfolded = calendar.replace("\r\n", "\n").replace("\n ", "").replace("\n\t", "");

@@ -29,7 +29,7 @@ pub(super) struct AppInformation {
 #[serde(rename_all = "PascalCase")]
 struct RuntimeStats {
     uptime: u64,
-    /// Resident memory in bytes, where the system tells.
+    /// Resident memory in bytes, where the system gives it.
     memory: u64,
     messages_deleted: u64,
     #[serde(rename = "SMTPAccepted")]

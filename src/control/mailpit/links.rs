@@ -57,8 +57,8 @@ pub(super) async fn check(
 
 const INVALID: &str = "Invalid URL";
 
-/// The link with 200 if its host is a name of this world, `localhost` or under `.test`, and with 0 if it is another or
-/// the URL is invalid.
+/// Returns the link to this URL with its judgement: 200 if its host is a domain or host of this world, `localhost` or
+/// under `.test`; 0 if it is another one, or the URL is invalid, which `status` distinguishes.
 fn judge(world: &World, url: String) -> Link {
     let host = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
     let is_ours = |name: &str| {

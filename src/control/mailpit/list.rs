@@ -73,8 +73,9 @@ impl ListQuery {
         Ok(CopyFilter { account, mailbox })
     }
 
-    /// Returns the filter of the messages that match these search words, and `before`, `mailbox` and `folder`. The
-    /// parameter `query` has no effect here. 400 or 404 if a parameter cannot be read or is not there.
+    /// Returns the filter of the messages that match `words`, and the parameters `before`, `mailbox` and `folder`; all
+    /// match without these. The parameter `query` has no effect here. 400 if `tz`, `before` or `mailbox` cannot be
+    /// read, or `folder` comes without `mailbox`; 404 if the folder does not exist.
     pub(super) fn filter(&self, running: &RunningWorld, words: Option<&str>) -> Answer<Filter> {
         let zone = self.zone()?;
         let mut search = Search::parse(words.unwrap_or_default(), &zone);
@@ -123,12 +124,15 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// Call it before the first look, so that no change is missed.
+    /// Starts to note the changes of the catalogue, up to `deadline`. Must be called before the first look, so that no
+    /// change is missed. 501 if this process has no catalogue.
     pub(super) fn new(running: &RunningWorld, deadline: Option<Instant>) -> Answer<Self> {
         Ok(Self { changes: catalogue(running)?.changes(), deadline, stop: running.stopping() })
     }
 
-    /// Waits for a change; returns false if the time is over or the world stops, and at once if there is no deadline.
+    /// Waits for a change of the catalogue since the last call, or since `new`; returns `true` after one, so that the
+    /// caller looks again. Returns `false` if the time is over or the world stops, and, without waiting, if there is no
+    /// deadline.
     pub(super) async fn for_change(&mut self) -> bool {
         let Some(deadline) = self.deadline else { return false };
         let change = timeout_at(deadline, self.stop.run_until_cancelled(self.changes.recv())).await;
@@ -175,7 +179,7 @@ pub(super) async fn search(State(running): AppState, Query(query): Query<ListQue
 async fn answer(running: &RunningWorld, query: &ListQuery, filter: Filter, window: Window) -> Answer<MessagesSummary> {
     let catalogue = catalogue(running)?;
     let mut wait = Wait::new(running, query.deadline()?)?;
-    // One more than the page has tells whether there is a next one.
+    // One more than the page has shows whether there is a next one.
     let wanted = Window { limit: window.limit.saturating_add(1), ..window };
     let mut page = catalogue.page(&filter, wanted).await?;
     while page.matches == 0 && wait.for_change().await {

@@ -20,8 +20,9 @@ use crate::sync::beside_others;
 /// What a browser may do with bytes of a message: show them, and nothing else.
 pub(super) const INERT: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:";
 
-/// Returns the entry of the id in a path; 404 if there is none. `latest` is the newest that matches the query, and is
-/// waited for as its `wait` says.
+/// Returns the entry in the catalogue of the message that `id`, from a path, names; 404 if there is none. `latest` is
+/// the newest message that matches `query`, and is waited for as its `wait` says; with any other id, `query` has no
+/// effect.
 pub(super) async fn find(running: &RunningWorld, id: &str, query: &ListQuery) -> Answer<Entry> {
     let catalogue = catalogue(running)?;
     if id != "latest" {
@@ -172,7 +173,7 @@ fn read_headers(text: &str) -> Headers {
     headers
 }
 
-/// A field name as Go writes it: `message-ID` is `Message-Id`.
+/// Returns a field name as Go writes it, with a capital after each dash: `message-ID` becomes `Message-Id`.
 fn canonical(name: &str) -> String {
     let word = |word: &str| match word.split_at_checked(1) {
         Some((first, rest)) => first.to_ascii_uppercase() + &rest.to_ascii_lowercase(),
@@ -249,8 +250,8 @@ pub(super) async fn part(
     Ok(response)
 }
 
-/// An answer with bytes of a message, and with headers that keep a browser from running them and from loading what they
-/// name. A media type that no header can have becomes `application/octet-stream`.
+/// Returns an answer with bytes of a message, of this media type, and with headers that keep a browser from running
+/// them and from loading what they name. A media type that no header can have becomes `application/octet-stream`.
 pub(super) fn inert(media_type: &str, bytes: Vec<u8>) -> Response {
     let fallback = HeaderValue::from_static("application/octet-stream");
     let media_type = HeaderValue::try_from(media_type).unwrap_or(fallback);

@@ -72,7 +72,7 @@ struct Shared {
 
 type Ours = axum::Extension<Arc<Shared>>;
 
-/// The routes of this interface.
+/// Returns the routes of Mailpit's interface and of ours beside it, with the limits of their bodies.
 pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
     let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
     let shared = Shared { began: Instant::now(), chaos: tokio::sync::Mutex::default(), sockets };
@@ -141,6 +141,7 @@ impl IntoResponse for Failure {
 }
 
 impl From<store::Error> for Failure {
+    /// Returns 404 for a content that is missing, else 503 with the text of the error.
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Missing(_) => Self::not_found(),
@@ -150,6 +151,7 @@ impl From<store::Error> for Failure {
 }
 
 impl From<mda::Error> for Failure {
+    /// Returns the failure of the store's error; 404 for a missing mailbox, else 400, with the text of the error.
     fn from(error: mda::Error) -> Self {
         match error {
             mda::Error::Store(error) => error.into(),

@@ -6,7 +6,8 @@ use super::types::MessageSummary;
 use crate::catalogue::{Catalogue, Changes};
 use crate::mail::JourneyId;
 
-/// The JSON of a message as in the list; `None` if it was deleted or cannot be read.
+/// Returns the JSON of the message of a journey as in the list of messages; `None` if the message was deleted or cannot
+/// be read.
 pub(in crate::control) fn summary(catalogue: &Catalogue, id: JourneyId) -> Option<Value> {
     let entry = catalogue.find(id).ok()??;
     serde_json::to_value(MessageSummary::of(catalogue, &entry).ok()?).ok()
@@ -31,8 +32,8 @@ impl News {
         added.map(Self::Added).chain(changed.map(Self::Changed)).chain(deleted.map(Self::Deleted))
     }
 
-    /// The JSON that clients get: the summary, or what changed; `None` if the message was deleted meanwhile
-    /// or cannot be read.
+    /// Returns the JSON that clients get: of a new message the summary as in the list, of a changed one its id, read
+    /// state and tags, of a deleted one its id. `None` if it was deleted meanwhile or cannot be read.
     pub(in crate::control) fn data(self, catalogue: &Catalogue) -> Option<Value> {
         match self {
             Self::Added(number) => {

@@ -38,7 +38,8 @@ pub(super) async fn run(running: Arc<RunningWorld>) {
     }
 }
 
-/// Deletes the messages that are older than `age`, and the oldest ones if there are more than `messages`.
+/// Deletes the messages that are older than `age`, and then the oldest ones if there are more than `messages`; a limit
+/// that is `None` deletes nothing.
 async fn prune(running: &RunningWorld, Keep { messages, age }: Keep) -> Answer<()> {
     if let Some(time) = age.and_then(|age| running.env.clock.now().checked_sub(age).ok()) {
         delete(running, Search::default().before(time), 0).await?;
@@ -50,7 +51,7 @@ async fn prune(running: &RunningWorld, Keep { messages, age }: Keep) -> Answer<(
     }
 }
 
-/// Deletes the messages that match, with all their copies, but for as many of the newest ones as `newest` says.
+/// Deletes the messages that match, with all their copies, but keeps as many of the newest of them as `newest` says.
 async fn delete(running: &RunningWorld, search: Search, newest: usize) -> Answer<()> {
     let filter = Filter { search, ..Filter::default() };
     let window = Window { below: i64::MAX, skip: newest, limit: BATCH };

@@ -138,8 +138,8 @@ fn address(text: &str) -> Answer<Address> {
     text.trim().parse().map_err(|_| Failure::invalid(format!("invalid email address: {text}")))
 }
 
-/// The bytes of the message of a request, without a `Bcc` field. An error if a header or an attachment is not valid.
-/// Control characters in names and in the subject become spaces.
+/// Composes the message of a request and returns its bytes, without a `Bcc` field. 400 if an address in `to`, `cc` or
+/// `replyto`, a header or an attachment is not valid. Control characters in names and in the subject become spaces.
 fn build(request: &SendRequest) -> Answer<Vec<u8>> {
     let person = |Person { name, email }: &Person| {
         // Line ends would begin a field of their own.
@@ -187,13 +187,15 @@ fn build(request: &SendRequest) -> Answer<Vec<u8>> {
     message.write_to_vec().map_err(|error| Failure::invalid(error.to_string()))
 }
 
-/// Adds a part to the attachments of a message as it is: the builder has no inline parts with a name.
+/// Adds a part, with the headers that it has, to the attachments of a message, and returns that: the builder has no
+/// inline parts with a name.
 fn with_part<'a>(mut message: MessageBuilder<'a>, part: mail_builder::mime::MimePart<'a>) -> MessageBuilder<'a> {
     message.attachments.get_or_insert_with(Vec::new).push(part);
     message
 }
 
-/// The media type of a file name, by its ending; `application/octet-stream` if that is unknown.
+/// Returns the media type of a file by the ending of its name, in any case of letters; `application/octet-stream` if
+/// that is unknown.
 fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
         "txt" | "log" => "text/plain",

@@ -72,8 +72,8 @@ pub(super) async fn sheet(
     Ok(response)
 }
 
-/// The HTML with `data:` URLs for the `cid:` URLs of its own pictures, up to [`MAX_PICTURE_BYTES`] in all, and with
-/// other names for [`INERT_ELEMENTS`].
+/// Returns the HTML with `data:` URLs for the `cid:` URLs of the message's own pictures, up to [`MAX_PICTURE_BYTES`] in
+/// all (others stay as they are), and with `x-` before the names of [`INERT_ELEMENTS`].
 fn caged(message: &Message<'_>, html: &str) -> String {
     let pictures: Vec<_> = parts(message)
         .into_iter()

@@ -42,9 +42,9 @@ pub(super) async fn events(State(running): AppState, Extension(shared): Ours, up
     Ok(response)
 }
 
-/// Sends `stats`, then the events of each change of the catalogue, and pings; `prune` if changes were missed. What the
-/// client sends is read and ignored. Returns `None` when the client has gone or reads nothing; it never returns
-/// anything else.
+/// Sends the event `stats`, then the events of each commit to the catalogue as it happens, `prune` if some were missed,
+/// and pings. What the client sends is read and ignored. Returns only when the client has gone or reads nothing, or
+/// without a catalogue, always `None`: it is an `Option` for `?` only.
 async fn follow(running: &Arc<RunningWorld>, mut socket: WebSocket) -> Option<()> {
     let catalogue = catalogue(running).ok()?;
     let mut changes = catalogue.changes();

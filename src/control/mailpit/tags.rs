@@ -94,7 +94,8 @@ pub(super) async fn delete(State(running): AppState, Path(tag): Path<String>) ->
     Ok(done())
 }
 
-/// Renames a tag of all messages that have it, in any case; without a new name, removes it.
+/// Renames a tag of all messages that have it, in any case of letters, to `name`; without `name`, removes the tag from
+/// them.
 async fn replace(running: &RunningWorld, tag: &str, name: Option<&str>) -> Answer<()> {
     let catalogue = catalogue(running)?;
     let filter = Filter { search: Search::tag(tag), ..Filter::default() };
@@ -114,8 +115,8 @@ async fn replace(running: &RunningWorld, tag: &str, name: Option<&str>) -> Answe
     }
 }
 
-/// The tags, each as [`clean`] makes it, sorted, without blank ones; of those that differ only in their case, the last
-/// one. An error if one is invalid.
+/// Returns the tags of a request, each as [`clean`] makes it, sorted, without blank ones; of those that differ only in
+/// their case, the last one. 400 if one is invalid.
 pub(super) fn clean_all(tags: &[String]) -> Answer<Vec<String>> {
     let mut cleaned: BTreeMap<String, String> = BTreeMap::new();
     for tag in tags.iter().filter(|tag| !tag.trim().is_empty()) {
@@ -125,8 +126,8 @@ pub(super) fn clean_all(tags: &[String]) -> Answer<Vec<String>> {
     Ok(cleaned.into_values().collect())
 }
 
-/// A tag, with single spaces for the characters that none may have and for white space, none at its ends. An error if
-/// nothing is left, or more than [`MAX_TAG_CHARS`].
+/// Returns a tag in which every run of white space, and of characters other than ASCII letters, digits and `-_.@`, is
+/// one space, without spaces at its ends. 400 if nothing is left, or more than [`MAX_TAG_CHARS`].
 fn clean(tag: &str) -> Answer<String> {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
     let spaced: String = tag.chars().map(|letter| if allowed(letter) { letter } else { ' ' }).collect();

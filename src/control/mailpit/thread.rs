@@ -15,10 +15,10 @@ pub(super) struct Thread {
     messages: Vec<MessageSummary>,
 }
 
-/// The messages of the thread of one, oldest first: those that name each other's Message-ID, and replies to its
-/// subject; ours.
+/// The messages of the thread of one, oldest first; ours.
 ///
-/// The message itself is among them. Answers 404 if there is no such message.
+/// Those that name each other's Message-ID, and replies to its subject; the message itself is among them. Answers 404
+/// if there is no such message.
 #[utoipa::path(
     get,
     path = "/api/v1/message/{id}/thread",

@@ -43,7 +43,7 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    /// The envelope of an entry; `from` is empty for the null reverse-path.
+    /// Returns the envelope of a message in the catalogue; `from` is empty for the null reverse-path.
     pub(super) fn of(entry: &Entry) -> Self {
         Self {
             from: entry.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default(),

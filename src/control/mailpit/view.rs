@@ -19,8 +19,7 @@ pub(super) struct ViewQuery {
     embed: Option<String>,
 }
 
-/// A message for browsers: `latest` leads to the newest message, `ID.html` and `ID.txt` are its parts, and `ID` the one
-/// that it has.
+/// A message for browsers: `ID.html` and `ID.txt` are its parts, and `latest` leads to the newest message.
 ///
 /// `ID` is the HTML, or the text if there is none. `latest` leads to `/` if no message matches. In the HTML, `cid:`
 /// URLs become those of the parts. Answers 404 if there is no such message, it has no HTML for `ID.html`, or the ending

@@ -6,7 +6,7 @@ use crate::imap::append::{Append, NewMessage, Replace};
 use crate::imap::command::{MessageSet, Request};
 use crate::imap::value::{SequenceSet, parse_date_time};
 
-/// Parses the arguments of `APPEND`: a mailbox and at least one message.
+/// Parses the arguments of `APPEND`: a mailbox and at least one message, each with its flags and date.
 pub(super) fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let mailbox = scanner.mailbox()?;
@@ -30,8 +30,8 @@ pub(super) fn replace(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(Request::Replace(Replace { old: MessageSet { set, uid }, mailbox, message: message(scanner)? }))
 }
 
-/// Parses one message with the space before it: optional flags, an optional date, and a literal, also as `~{n}` or in
-/// `UTF8 (...)`.
+/// Parses one message with the space before it: optional flags, an optional date, and a literal, also as `~{n}`, or as
+/// `UTF8 (~{n})` if the client has enabled UTF-8.
 fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     scanner.space()?;
     let mut new = NewMessage::default();

@@ -6,8 +6,8 @@ use crate::imap::command::{Body, Command, MessageSet, Request, Store};
 use crate::imap::fetch::Item;
 use crate::imap::value::{Flags, StoreMode, SystemFlags};
 
-/// Parses a command; `utf8` is whether the client has enabled UTF-8. An error includes the tag, if that could be
-/// parsed, for the reply. RFC 9051 §7.1.3.
+/// Parses a command; `utf8` is whether the client has enabled UTF-8. An error has the tag for the reply with it, `None`
+/// if the tag or the space after it could not be parsed. RFC 9051 §7.1.3.
 pub(crate) fn command(frame: &RawCommand, utf8: bool) -> Result<Command, (Option<String>, ParseError)> {
     let mut scanner = Scanner::new(frame, utf8);
     // A single word is not a tag; it may be a secret meant for an authentication exchange that has ended.
@@ -18,7 +18,7 @@ pub(crate) fn command(frame: &RawCommand, utf8: bool) -> Result<Command, (Option
     }
 }
 
-/// Parses a command behind its tag, up to its end.
+/// Parses a command behind its tag and space, up to its end; more text is an error.
 fn body(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     let verb = scanner.word()?;
     let body = match verb.as_str() {
@@ -79,8 +79,8 @@ fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     }
 }
 
-/// Parses the arguments of a command that may follow `UID`; `uid` is whether it does. `CHANGEDSINCE` adds the item
-/// `MODSEQ`. An error if there is no such command.
+/// Parses the arguments of a command that may follow `UID`; `verb` is its name in upper case, `uid` whether `UID` comes
+/// before it. For `FETCH`, `CHANGEDSINCE` adds the item `MODSEQ`. An error if there is no such command.
 fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(match verb {
         "SEARCH" => Request::Search(search::search(scanner, uid)?),
@@ -103,13 +103,13 @@ fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Reque
     })
 }
 
-/// A space and a mailbox name.
+/// Parses a mailbox name with the space before it, as [`Scanner::mailbox`] does.
 fn mailbox(scanner: &mut Scanner<'_>) -> Parsed<String> {
     scanner.space()?;
     scanner.mailbox()
 }
 
-/// A space and a set of messages, which are UIDs if `uid` is set.
+/// Parses a set of messages with the space before it: UIDs if `uid` is set, else sequence numbers.
 fn messages(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<MessageSet> {
     scanner.space()?;
     Ok(MessageSet { set: scanner.set()?, uid })
@@ -148,8 +148,8 @@ fn compress(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Compress)
 }
 
-/// Parses the argument of `ID`: at most 30 pairs in parentheses, or `NIL` for none. A name that is `NIL` is empty.
-/// RFC 2971 §3.1, §3.3.
+/// Parses the argument of `ID`: at most 30 pairs of name and value in parentheses, or `NIL` for none. A name that is
+/// `NIL` is empty. RFC 2971 §3.1, §3.3.
 fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
     let mut pairs = Vec::new();
@@ -165,8 +165,8 @@ fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Id(pairs))
 }
 
-/// Parses the arguments of `STORE`, whose set has UIDs if `uid` is set; its flags are a list in parentheses or not.
-/// RFC 9051 §9 (store, store-att-flags).
+/// Parses the arguments of `STORE`, or with `uid` of `UID STORE`: a set, a modifier or none, `FLAGS` with its mode, and
+/// flags, in parentheses or not. RFC 9051 §9 (store, store-att-flags).
 fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     let set = messages(scanner, uid)?;
     scanner.space()?;
@@ -194,16 +194,16 @@ fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(Request::Store(Store { set, mode, silent, unchanged_since, flags }))
 }
 
-/// Parses flags in parentheses; there may be none.
+/// Parses flags in parentheses, as for `STORE` and `APPEND`; there may be none.
 pub(super) fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {
     let mut flags = Flags::default();
     scanner.list(|scanner| flag(scanner, &mut flags))?;
     Ok(flags)
 }
 
-/// Parses one flag and adds it to `flags`; an error for other system flags, and for more than `MAX_KEYWORDS`.
-/// `\Recent`, which only the server sets (RFC 3501 §2.3.2), is ignored, because some clients copy it back. RFC 9051
-/// §9 (flag).
+/// Parses one flag and adds it to `flags`; an error for unknown system flags, and for more than `MAX_KEYWORDS`.
+/// `\Recent`, which only the server sets (RFC 3501 §2.3.2), is ignored, because some clients copy it back. RFC 9051 §9
+/// (flag).
 fn flag(scanner: &mut Scanner<'_>, flags: &mut Flags) -> Parsed<()> {
     if scanner.eat("\\") {
         let name = format!("\\{}", scanner.atom()?);

@@ -45,7 +45,8 @@ pub(super) fn items_until_parenthesis(scanner: &mut Scanner<'_>) -> Parsed<Vec<I
     }
 }
 
-/// The items of the macro that comes next; `None` if there is none. RFC 9051 §6.4.5: macros are not allowed in lists.
+/// Parses the macro that comes next, and returns its items; `None`, and nothing is taken, if none comes. RFC 9051
+/// §6.4.5: macros are not allowed in lists.
 fn macro_items(scanner: &mut Scanner<'_>) -> Option<Vec<Item>> {
     let fast = [Item::Flags, Item::InternalDate, Item::Size];
     let more: &[Item] = if scanner.eat("ALL") {
@@ -89,26 +90,27 @@ fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
     })
 }
 
-/// The rest of `PREVIEW`: `(LAZY)` is skipped. RFC 8970 §3.1, §3.2: previews are precomputed, so LAZY makes no
-/// difference.
+/// Parses what is behind `PREVIEW`: `(LAZY)` is skipped. RFC 8970 §3.1, §3.2: previews are precomputed, so LAZY makes
+/// no difference.
 fn preview(scanner: &mut Scanner<'_>) -> Item {
     let _ = scanner.eat(" (LAZY)");
     Item::Preview
 }
 
-/// Parses the rest of `BODY[...]`, or with `peek` of `BODY.PEEK[...]`: a section, and optionally a range.
+/// Parses what is behind `BODY`, or with `peek` behind `BODY.PEEK`: a section in brackets, and optionally a range.
 fn body(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
     let section = section(scanner)?;
     Ok(Item::Body { section, peek, partial: partial(scanner)?, name: BodyName::Body })
 }
 
-/// Parses the rest of `BINARY[...]`, or with `peek` of `BINARY.PEEK[...]`: part numbers, and optionally a range.
+/// Parses what is behind `BINARY`, or with `peek` behind `BINARY.PEEK`: part numbers in brackets, and optionally a
+/// range.
 fn binary(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
     let part = binary_part(scanner)?;
     Ok(Item::Binary { part, peek, partial: partial(scanner)? })
 }
 
-/// Part numbers in brackets, none for the whole message. RFC 9051 §9 (section-binary).
+/// Parses part numbers in brackets, none for the whole message. RFC 9051 §9 (section-binary).
 fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     scanner.expect("[", "A section in brackets is missing")?;
     let part = if scanner.peek() == Some(b']') { vec![] } else { part_numbers(scanner)? };
@@ -118,7 +120,7 @@ fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     Ok(part)
 }
 
-/// A section with its brackets, as in `[1.2.HEADER]`. RFC 9051 §9 (section).
+/// Parses a section with its brackets, as in `[1.2.HEADER]`. RFC 9051 §9 (section).
 fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     scanner.expect("[", "A section in brackets is missing")?;
     let part = part_numbers(scanner)?;
@@ -130,8 +132,8 @@ fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     Ok(Section { part, text })
 }
 
-/// Parses part numbers such as `1.2.3`, or none, at most `MAX_PART_DEPTH`. Takes the dot before a word such as `MIME`;
-/// one before `]` is an error.
+/// Parses part numbers such as `1.2.3`, or none, at most `MAX_PART_DEPTH`. Takes the dot behind the last number if a
+/// word such as `MIME` follows; a dot before `]` is an error.
 fn part_numbers(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     let mut part = Vec::new();
     while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -155,8 +157,8 @@ fn part_numbers(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
 /// Most part numbers of one section; no parsed message nests deeper.
 const MAX_PART_DEPTH: usize = 200;
 
-/// Parses the word of a section behind its part numbers, which `MIME` needs, and the names of fields; an error if it is
-/// unknown.
+/// Parses the word of a section behind its part numbers `part`, and the names of fields that follow; an error if it is
+/// unknown, or is `MIME` without part numbers.
 fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> {
     Ok(match scanner.word()?.as_str() {
         "HEADER" => SectionText::Header,
@@ -168,8 +170,8 @@ fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> 
     })
 }
 
-/// Parses the names of fields with the space before them, at least one and at most `MAX_FIELDS`; `not` is set for
-/// `HEADER.FIELDS.NOT`.
+/// Parses the names of fields in parentheses, with the space before them, at least one and at most `MAX_FIELDS`; `not`
+/// is set for `HEADER.FIELDS.NOT`.
 fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     scanner.space()?;
     let mut names = Vec::new();
@@ -180,7 +182,7 @@ fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     if names.is_empty() { bad("A field name is missing") } else { Ok(SectionText::HeaderFields { not, names }) }
 }
 
-/// Parses the offset and the length, which is not 0, in `<offset.length>`; `None` if there is no `<`. RFC 9051 §9
+/// Parses the offset and the length, which is not 0, in `<offset.length>`; `None` if no `<` comes next. RFC 9051 §9
 /// (partial).
 fn partial(scanner: &mut Scanner<'_>) -> Parsed<Option<(u32, u32)>> {
     if !scanner.eat("<") {

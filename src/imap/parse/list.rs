@@ -8,7 +8,8 @@ use crate::imap::command::{List, ListReturn, Request, StatusItem};
 const MAX_PATTERN_BYTES: usize = 2_000;
 
 /// Parses the arguments of `LIST`: selection options, a reference, one pattern or several in parentheses, and return
-/// options. Without those, `returns` is empty for several patterns or selection options, else `None`.
+/// options. Without the last, [`List::returns`] is an empty list if there are selection options or parentheses, else
+/// `None`.
 pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
     scanner.space()?;
     let mut list = List::default();
@@ -28,7 +29,7 @@ pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
     } else {
         list.patterns.push(scanner.pattern()?);
     }
-    check(&list.reference, &list.patterns)?;
+    check_patterns(&list.reference, &list.patterns)?;
     if scanner.eat(" RETURN ") {
         list.returns = Some(returns(scanner)?);
     } else if extended {
@@ -37,8 +38,9 @@ pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
     Ok(list)
 }
 
-/// An error if the patterns, each with the reference before it, are together longer than `MAX_PATTERN_BYTES`.
-fn check(reference: &str, patterns: &[String]) -> Parsed<()> {
+/// Checks the length of patterns: an error if all of them, each with the reference before it, are together longer than
+/// `MAX_PATTERN_BYTES`.
+fn check_patterns(reference: &str, patterns: &[String]) -> Parsed<()> {
     let bytes: usize = patterns.iter().map(|pattern| reference.len() + pattern.len()).sum();
     // An empty pattern counts as one byte.
     if bytes + patterns.len() <= MAX_PATTERN_BYTES { Ok(()) } else { bad("The patterns are too long") }
@@ -64,7 +66,7 @@ fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
     Ok(())
 }
 
-/// Parses the return options in parentheses. RFC 9051 §6.3.9.2.
+/// Parses the return options of `LIST` in parentheses; an error if one is unknown. RFC 9051 §6.3.9.2.
 fn returns(scanner: &mut Scanner<'_>) -> Parsed<ListReturn> {
     let mut returns = ListReturn::default();
     scanner.list(|scanner| {
@@ -80,17 +82,18 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<ListReturn> {
     Ok(returns)
 }
 
-/// Parses the arguments of `LSUB`: a reference and a pattern.
+/// Parses the arguments of `LSUB`: a reference and a pattern, with the same limit as those of `LIST`.
 pub(super) fn lsub(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let reference = scanner.mailbox()?;
     scanner.space()?;
     let pattern = scanner.pattern()?;
-    check(&reference, std::slice::from_ref(&pattern))?;
+    check_patterns(&reference, std::slice::from_ref(&pattern))?;
     Ok(Request::Lsub { reference, pattern })
 }
 
-/// Parses the items of `STATUS` with the space before them: at least one; duplicates are dropped.
+/// Parses the items of `STATUS`, as a command or a return option of `LIST`, with the space before them: at least one;
+/// duplicates are dropped.
 pub(super) fn status(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
     scanner.space()?;
     let mut items = Vec::new();

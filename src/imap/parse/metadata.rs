@@ -8,8 +8,9 @@ use crate::imap::metadata::{Depth, GetMetadata, MetadataRequest, invalid_entry};
 /// Most entries in one command.
 const MAX_ENTRIES: usize = 100;
 
-/// Parses the arguments of `GETMETADATA`. Options come before the mailbox by the grammar, but after it in the examples
-/// of RFC 5464 §4.2; both are accepted.
+/// Parses the arguments of `GETMETADATA`: optional options, a mailbox, and one entry, or at most `MAX_ENTRIES` in
+/// parentheses. Options come before the mailbox by the grammar, but after it in the examples of RFC 5464 §4.2; both are
+/// accepted.
 pub(super) fn get(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     let mut get = GetMetadata::default();
     scanner.space()?;
@@ -89,14 +90,14 @@ pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Metadata(MetadataRequest::Set { mailbox, values }))
 }
 
-/// The name of an entry, as the client wrote it; an error if it is invalid.
+/// Parses the name of an entry, and returns it as the client wrote it; an error if [`invalid_entry`] has a reason.
 fn entry(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let entry = scanner.text()?;
     invalid_entry(&entry).map_or(Ok(entry), bad)
 }
 
-/// The name of an entry that can have a value. RFC 5464 §3.2: it has at least two parts, and at least four under
-/// `vendor`.
+/// Parses the name of an entry that can have a value, as [`entry`] does. RFC 5464 §3.2: it has at least two parts, and
+/// at least four if the second is `vendor`.
 fn entry_to_set(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let entry = entry(scanner)?;
     let mut parts = entry.split('/').skip(2);

@@ -43,7 +43,7 @@ pub(crate) enum ParseError {
 
 type Parsed<T> = Result<T, ParseError>;
 
-/// A syntax error with this text.
+/// Returns a syntax error with this text, as the result of a parser.
 fn bad<T>(why: &'static str) -> Parsed<T> {
     Err(ParseError::Syntax(why))
 }

@@ -50,7 +50,7 @@ enum Selector {
     Other(Filter),
 }
 
-/// A group behind its `(`, with its `)`: the mailboxes and their events.
+/// Parses a group of events behind its `(`, up to and including its `)`: which mailboxes, and their events.
 fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
     let selector = match scanner.word()?.as_str() {
         "SELECTED" => Selector::Selected { delayed: false },
@@ -67,7 +67,8 @@ fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
     Ok((selector, listed))
 }
 
-/// One mailbox name, or several in parentheses, with the space before them. RFC 5465 §8 (one-or-more-mailbox).
+/// Parses one mailbox name, or several in parentheses, with the space before them; an error if there are none. RFC 5465
+/// §8 (one-or-more-mailbox).
 fn mailboxes(scanner: &mut Scanner<'_>) -> Parsed<Vec<String>> {
     scanner.space()?;
     let mut names = Vec::new();
@@ -93,8 +94,8 @@ struct Listed {
 }
 
 impl Listed {
-    /// Parses `NONE` or events in parentheses; an error if there are none, or one of them lacks another that it needs:
-    /// `MessageNew` and `MessageExpunge` need each other, flags and annotations need both.
+    /// Parses `NONE` or events in parentheses; an error for empty parentheses, or if an event lacks another that it
+    /// needs: `MessageNew` and `MessageExpunge` need each other, flags and annotations need both.
     fn read(scanner: &mut Scanner<'_>) -> Parsed<Self> {
         let mut listed = Self::default();
         if scanner.eat("NONE") {
@@ -119,7 +120,8 @@ impl Listed {
         Ok(listed)
     }
 
-    /// Parses one event and adds it. An unknown one only sets `has_unknown`.
+    /// Parses one event, `MessageNew` with its items, and adds it. An unknown one only sets `has_unknown`;
+    /// `AnnotationChange`, which is not supported, also `annotations`.
     fn event(&mut self, scanner: &mut Scanner<'_>) -> Parsed<()> {
         let name = scanner.atom()?.to_ascii_uppercase();
         match name.as_str() {
@@ -143,8 +145,8 @@ impl Listed {
         Ok(())
     }
 
-    /// Returns the events for `SELECTED`, or for `SELECTED-DELAYED` if `delayed` is set; `None` without events of
-    /// messages. An error if there are other events than these and flags. RFC 5465 §6.1.
+    /// Returns these events for `SELECTED`, or for `SELECTED-DELAYED` if `delayed` is set; `None` without `MessageNew`
+    /// and `MessageExpunge`. An error if there are other events than these and `FlagChange`. RFC 5465 §6.1.
     fn of_selected(self, delayed: bool) -> Parsed<Option<SelectedEvents>> {
         let Events { messages, flags, .. } = self.events;
         if (Events { messages, flags, ..Events::NONE }) != self.events {

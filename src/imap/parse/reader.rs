@@ -35,13 +35,13 @@ pub(crate) struct RawCommand {
 }
 
 impl RawCommand {
-    /// Whether this is the named command, in any case; only for commands with arguments.
+    /// Returns whether this is the named command, in any case, not one behind `UID`; only for commands with arguments.
     pub(crate) fn is(&self, verb: &str) -> bool {
         let mut words = self.text.split(|byte| *byte == b' ');
         words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()))
     }
 
-    /// Whether its literals are messages: those of `APPEND` and `REPLACE`.
+    /// Returns whether the literals of this command are messages: those of `APPEND`, `REPLACE` and `UID REPLACE`.
     fn has_messages(&self) -> bool {
         let is = |word: Option<&[u8]>, verb: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()));
         let mut words = self.text.split(|byte| *byte == b' ').skip(1);
@@ -107,13 +107,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// Begins with the first command; `uploads` is the memory for its literals, shared with other connections.
     pub(crate) fn new(uploads: UploadBudget) -> Self {
         let command = RawCommand { share: uploads.share(), ..RawCommand::default() };
         Self { uploads, input: BytesMut::new(), scanned: 0, stage: Stage::Line, command, refused: None }
     }
 
-    /// Appends received bytes to the input. If they belong to a literal for which there is no memory, the command is
-    /// refused, and its literals are dropped.
+    /// Appends received bytes to the input. If they belong to a literal for which there is no memory, its command is
+    /// refused, and the literals of that command are dropped.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         if let Stage::Literal { bytes: expected } = self.stage {
             let (others, declared) = (self.held_bytes(), expected + MAX_CHUNK_BYTES);
@@ -130,14 +131,14 @@ impl Reader {
         *self = Self::new(self.uploads.clone());
     }
 
-    /// Takes the input that was not read yet.
+    /// Takes the input that was not read yet out of the reader, so that it can be inflated instead.
     pub(crate) fn take(&mut self) -> BytesMut {
         self.scanned = 0;
         std::mem::take(&mut self.input)
     }
 
-    /// Takes one line without its line end, as in `AUTHENTICATE` and `IDLE`; `Ok(None)` if it is incomplete, `Err` if
-    /// it is longer than `max_line_bytes`, line end included.
+    /// Takes one line without its line end, when the client sends no command, but as in `AUTHENTICATE` and `IDLE` a
+    /// line; `Ok(None)` if it is incomplete, `Err` if it is longer than `max_line_bytes`, line end included.
     pub(crate) fn line(&mut self, max_line_bytes: usize) -> Result<Option<Bytes>, Refusal> {
         match self.split_line() {
             None if self.input.len() <= max_line_bytes => Ok(None),
@@ -146,7 +147,8 @@ impl Reader {
         }
     }
 
-    /// Takes the next command, or returns what is missing, or how it was refused.
+    /// Takes the next command, complete or refused, out of the input; without one, returns what is to be done before it
+    /// is complete.
     pub(crate) fn command(&mut self, limits: &Limits) -> ReadResult {
         loop {
             let step = match self.stage {
@@ -177,7 +179,7 @@ impl Reader {
     }
 
     /// Reads one line of a command and begins the literal that it announces; a line or literal beyond the limits
-    /// refuses the command. `None` if the next stage can be read, as for the other stages.
+    /// refuses the command. Returns `None` if the next stage can be read at once.
     fn read_line(&mut self, limits: &Limits) -> Option<ReadResult> {
         if self.command.text.is_empty() && is_http_request(&self.input) {
             return Some(ReadResult::Http);
@@ -206,21 +208,22 @@ impl Reader {
         literal.needs_prompt.then_some(ReadResult::Prompt)
     }
 
-    /// Copies the first bytes of the input, a line that is too long, to the command, for its tag; they stay in the
-    /// input.
+    /// Copies the first bytes of the input, a line that is too long, to the command, so that its tag can be read; they
+    /// stay in the input.
     fn keep_beginning(&mut self, bytes: usize) {
         let kept = bytes.min(self.input.len());
         self.command.text.extend_from_slice(&self.input[..kept]);
     }
 
-    /// Continues a refused command at this stage; only the first reason for which it was refused is kept.
+    /// Refuses the command, and continues with it at this stage; only the first reason for which it was refused is
+    /// kept.
     fn refuse(&mut self, refusal: Refusal, stage: Stage) {
         self.refused.get_or_insert(refusal);
         self.stage = stage;
     }
 
-    /// Skips the literal of a refused command, if the client sends it without waiting. Else the command ends here: at
-    /// its last line end, or where the client waits for `+`.
+    /// Skips the literal of a refused command, if its last line announces one that the client sends without waiting.
+    /// Else the command ends here: at its last line end, or where the client waits for `+`.
     fn skip_announced(&mut self, literal: Option<Announced>) -> Option<ReadResult> {
         match literal {
             Some(Announced { bytes, needs_prompt: false }) => {
@@ -231,8 +234,8 @@ impl Reader {
         }
     }
 
-    /// Why a literal of this size is refused: it exceeds the limits of the command, or there is no memory for it.
-    /// `None` if it is accepted.
+    /// Returns why a literal of this size is refused: it exceeds the limits of the command, or there is no memory for
+    /// it. `None` if it is accepted.
     fn literal_refusal(&self, bytes: u64, limits: &Limits) -> Option<Refusal> {
         let (each, all, refusal) = match self.command.has_messages() {
             true => (limits.message, limits.message.saturating_mul(MAX_MESSAGES_PER_COMMAND), Refusal::Message),
@@ -245,13 +248,14 @@ impl Reader {
         }
     }
 
-    /// The size of all complete literals of the command.
+    /// Returns the size of all complete literals of the command.
     fn held_bytes(&self) -> usize {
         self.command.literals.iter().map(Bytes::len).sum()
     }
 
-    /// Takes a literal of this size out of the input, as soon as it is complete; more bytes are needed before. `None`
-    /// if the next stage can be read; without memory for it, the command is refused.
+    /// Takes a literal of this size out of the input, or returns `More` until it is complete. `None` if the next stage
+    /// can be read at once: the line behind the literal, or, without memory for it, what is to be skipped of a refused
+    /// command.
     fn read_literal(&mut self, bytes: usize) -> Option<ReadResult> {
         let held = self.held_bytes() + self.input.len().min(bytes);
         if !self.command.share.grow_to(held) {
@@ -276,8 +280,8 @@ impl Reader {
         (self.command.literals, self.command.share) = (Vec::new(), UploadShare::default());
     }
 
-    /// Skips a line of a refused command, and goes on with the literal that it announces; more bytes are needed before
-    /// it is complete.
+    /// Skips a line of a refused command, and goes on with the literal that it announces; returns `More` until the line
+    /// is complete.
     fn skip_line(&mut self) -> Option<ReadResult> {
         let Some(line) = self.split_line() else {
             // Keeps the end of the line, which may announce a literal.
@@ -289,7 +293,8 @@ impl Reader {
         self.skip_announced(announced(&line))
     }
 
-    /// Skips these many bytes of a literal, as far as they have arrived, and then the line behind it.
+    /// Skips these many bytes of a literal, or returns `More` after those that have arrived; then the line behind it is
+    /// skipped, too.
     fn skip_literal(&mut self, bytes: u64) -> Option<ReadResult> {
         let skipped = bytes.min(self.input.len() as u64);
         self.input.advance(skipped as usize);
@@ -300,7 +305,7 @@ impl Reader {
         if skipped == bytes { None } else { Some(ReadResult::More) }
     }
 
-    /// Ends the command, and returns it, or how it was refused; begins the next one.
+    /// Ends the command, and returns it, with the reason if it was refused; begins the next one.
     fn finish(&mut self) -> ReadResult {
         self.stage = Stage::Line;
         let next = RawCommand { share: self.uploads.share(), ..RawCommand::default() };
@@ -312,8 +317,8 @@ impl Reader {
     }
 }
 
-/// The literal that a line announces, if any. RFC 9051 §4.3: a line that ends in `{n}`, `{n+}` or `~{n}` is followed by
-/// n bytes. A number of more than 18 digits announces nothing.
+/// Returns the literal that a line announces, if any. RFC 9051 §4.3: a line that ends in `{n}`, `{n+}` or `~{n}` is
+/// followed by n bytes. A number of more than 18 digits announces nothing.
 fn announced(line: &[u8]) -> Option<Announced> {
     let line = line.strip_suffix(b"\n")?;
     let line = line.strip_suffix(b"\r").unwrap_or(line).strip_suffix(b"}")?;

@@ -36,14 +36,15 @@ fn is_pattern(byte: u8) -> bool {
 }
 
 impl<'a> Scanner<'a> {
-    /// The beginning of a command; its last line end is left out.
+    /// Begins at the first line of a command; its last line end is left out. `utf8` is whether the client has enabled
+    /// UTF-8.
     pub(super) fn new(command: &'a RawCommand, utf8: bool) -> Self {
         let text = command.text.strip_suffix(b"\n").unwrap_or(&command.text);
         let rest = text.strip_suffix(b"\r").unwrap_or(text);
         Self { rest, literals: command.literals.iter(), utf8 }
     }
 
-    /// Whether the client has enabled UTF-8.
+    /// Returns whether the client has enabled UTF-8.
     pub(super) fn allows_utf8(&self) -> bool {
         self.utf8
     }
@@ -72,12 +73,12 @@ impl<'a> Scanner<'a> {
         self.expect(" ", "A space is missing")
     }
 
-    /// Checks that the command ends here; an error if not.
+    /// Returns an error unless the command ends here.
     pub(super) fn end(&self) -> Parsed<()> {
         if self.rest.is_empty() { Ok(()) } else { bad("Unexpected text at the end of the command") }
     }
 
-    /// Takes the longest run of bytes of this kind. The error is `why` if it is empty, or not UTF-8.
+    /// Takes the longest run of bytes of this kind. The error is `why` if the run is empty, or not UTF-8.
     fn take_while(&mut self, kind: fn(u8) -> bool, why: &'static str) -> Parsed<&'a str> {
         let end = self.rest.iter().position(|byte| !kind(*byte)).unwrap_or(self.rest.len());
         let (take_while, rest) = self.rest.split_at(end);
@@ -88,12 +89,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes the tag; an error if there is none.
+    /// Takes the tag at the beginning of a command; an error if there is none.
     pub(super) fn tag(&mut self) -> Parsed<&'a str> {
         self.take_while(is_tag, "A command begins with a tag")
     }
 
-    /// Takes an atom of at least one character, as the client wrote it.
+    /// Takes an atom of at least one character, as the client wrote it; an error if there is none.
     pub(super) fn atom(&mut self) -> Parsed<&'a str> {
         self.take_while(is_atom_char, "An atom is missing")
     }
@@ -117,12 +118,12 @@ impl<'a> Scanner<'a> {
         u32::try_from(self.number()?).or(bad("The number is too large"))
     }
 
-    /// Takes a decimal number of at most 32 bits; an error also for 0.
+    /// Takes a decimal number of at most 32 bits that is not 0; an error if there is none.
     pub(super) fn nonzero(&mut self) -> Parsed<NonZeroU32> {
         NonZeroU32::new(self.number32()?).ok_or(ParseError::Syntax("The number must not be 0"))
     }
 
-    /// The bytes of a quoted string, without quotes and escapes, or of a literal. RFC 9051 §4.3.
+    /// Takes a quoted string, and returns its bytes without quotes and escapes, or a literal. RFC 9051 §4.3.
     pub(super) fn string(&mut self) -> Parsed<Bytes> {
         match self.peek() {
             Some(b'"') => self.quoted(),
@@ -131,7 +132,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The text between quotes, without the escapes; bytes that are not ASCII are accepted.
+    /// Takes a string in quotes, which come next, and returns its bytes without quotes and escapes; those that are not
+    /// ASCII are accepted. An error without a closing quote on the same line.
     fn quoted(&mut self) -> Parsed<Bytes> {
         let mut text = Vec::new();
         let mut bytes = self.rest.iter().enumerate().skip(1);
@@ -159,8 +161,8 @@ impl<'a> Scanner<'a> {
         if has_nul { bad("NUL is only allowed in a literal8") } else { Ok(literal) }
     }
 
-    /// Takes a literal of any bytes, `{n}` included, from those that were read with the command; the caller has read
-    /// the `~`. An error if the size is not that of the next literal. RFC 9051 §4.3, §9.
+    /// Takes a literal of any bytes, `{n}` included, and returns those that were read with the command; the caller has
+    /// taken the `~`. An error if `n` is not the size of the next literal. RFC 9051 §4.3, §9.
     pub(super) fn literal8(&mut self) -> Parsed<Bytes> {
         self.expect("{", "A literal is missing")?;
         let bytes = self.number()?;
@@ -175,7 +177,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The bytes of an atom, which may contain `]`, or of a string. RFC 9051 §9 (astring).
+    /// Takes an atom, which may contain `]`, or a string, and returns its bytes. RFC 9051 §9 (astring).
     pub(super) fn astring(&mut self) -> Parsed<Bytes> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
@@ -183,18 +185,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes an astring in UTF-8; an error for other bytes, and for NUL.
+    /// Takes an astring, and returns it as text; an error if it is not UTF-8, or has NUL.
     pub(super) fn text(&mut self) -> Parsed<String> {
         utf8(self.astring()?)
     }
 
-    /// `NIL`, which is `None`, or a string in UTF-8. RFC 9051 §9 (nstring).
+    /// Takes `NIL`, which is `None`, or a string, which must be UTF-8. RFC 9051 §9 (nstring).
     pub(super) fn nstring(&mut self) -> Parsed<Option<String>> {
         if self.eat("NIL") { Ok(None) } else { utf8(self.string()?).map(Some) }
     }
 
-    /// A mailbox name, decoded to UTF-8. RFC 9051 §9 (mailbox): `INBOX` in any case is `INBOX`. What is not modified
-    /// UTF-7 is [`NO_NAME`]: the command is well-formed, but there is no such mailbox.
+    /// Takes a mailbox name, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is not modified UTF-7 is
+    /// [`NO_NAME`]: the command is well-formed, but there is no such mailbox. RFC 9051 §9 (mailbox).
     pub(super) fn mailbox(&mut self) -> Parsed<String> {
         let name = self.text()?;
         self.decode_name(name)
@@ -210,7 +212,8 @@ impl<'a> Scanner<'a> {
         self.decode_name(name)
     }
 
-    /// The name in UTF-8: `INBOX` in upper case, modified UTF-7 decoded unless the client has enabled UTF-8.
+    /// Returns a name as the client sent it in UTF-8: `INBOX` in upper case, modified UTF-7 decoded unless the client
+    /// has enabled UTF-8 or the name is not ASCII. What is not modified UTF-7 becomes [`NO_NAME`].
     fn decode_name(&self, name: String) -> Parsed<String> {
         if name.eq_ignore_ascii_case("INBOX") {
             return Ok("INBOX".to_owned());
@@ -252,7 +255,8 @@ impl<'a> Scanner<'a> {
         Ok(Window { from_end, bounds: (from, self.nonzero()?) })
     }
 
-    /// Takes items in parentheses, separated by single spaces, each by a call of `item`; there may be none.
+    /// Takes a list in parentheses, of which `item` takes one item at each call; takes the single spaces between them
+    /// itself. There may be none.
     pub(super) fn list(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
         self.expect("(", "A list in parentheses is missing")?;
         if self.eat(")") {
@@ -268,7 +272,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The bytes as text; an error if they are not UTF-8 or contain NUL.
+/// Returns the bytes as text; an error if they are not UTF-8 or contain NUL.
 fn utf8(bytes: Bytes) -> Parsed<String> {
     match String::from_utf8(bytes.into()) {
         Ok(text) if !text.contains('\0') => Ok(text),

@@ -15,7 +15,7 @@ const MAX_KEYS: usize = 2_000;
 const MAX_CRITERIA: usize = 20;
 
 /// Parses the arguments of `SEARCH`, and with `uid` of `UID SEARCH`: return options and a charset, which are optional,
-/// and keys.
+/// and keys. An unknown charset is an error of its own kind.
 pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
     let mut reply = None;
@@ -76,7 +76,8 @@ pub(super) fn thread(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Thread> {
     Ok(Thread { by, search: in_charset(scanner, uid)? })
 }
 
-/// Parses the charset, which is mandatory in `SORT` and `THREAD`, and the keys, with the space before them.
+/// Parses the charset, which is mandatory in `SORT` and `THREAD`, and the keys behind it, with the space before them;
+/// an unknown charset is an error of its own kind. `uid` is whether the reply is to have UIDs.
 fn in_charset(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
     charset(&scanner.text()?, false)?;
@@ -86,15 +87,15 @@ fn in_charset(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     Ok(Search { uid, returns: None, names_charset: false, key })
 }
 
-/// An error if a search in this charset is not supported; `saves` is whether its result was to be saved. RFC 9051
-/// §6.4.4: US-ASCII and UTF-8 are the mandatory charsets.
+/// Checks the charset of a search: [`ParseError::Charset`] if it is not supported; `saves` is whether the result of the
+/// search was to be saved. RFC 9051 §6.4.4: US-ASCII and UTF-8 are the mandatory charsets.
 fn charset(name: &str, saves: bool) -> Parsed<()> {
     let known = ["UTF-8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(name));
     if known { Ok(()) } else { Err(ParseError::Charset { saves }) }
 }
 
-/// Parses return options in parentheses; none count as `ALL`. An error if one is unknown, or `PARTIAL` is there twice
-/// or with `ALL`.
+/// Parses the return options of `SEARCH` in parentheses; none count as `ALL`. An error if one is unknown, or `PARTIAL`
+/// is there twice or with `ALL`.
 fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
     let mut returns = SearchReturn::default();
     scanner.list(|scanner| {
@@ -126,8 +127,8 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
     Ok(returns)
 }
 
-/// Keys separated by spaces, all of which must match. At most `depth` levels are nested; `left` counts down the keys
-/// that the command may still have.
+/// Parses keys separated by spaces, all of which must match. At most `depth` levels are nested; `left` counts down the
+/// keys that the command may still have.
 fn keys(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
     let mut keys = vec![key(scanner, depth, left)?];
     while scanner.eat(" ") {
@@ -154,7 +155,7 @@ fn key(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key>
         _ => {}
     }
     let word = scanner.word()?;
-    if let Some(key) = plain(&word) {
+    if let Some(key) = plain_key(&word) {
         return Ok(key);
     }
     scanner.space()?;
@@ -165,17 +166,17 @@ fn key(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key>
             scanner.space()?;
             Ok(Key::Or(first.into(), key(scanner, depth - 1, left)?.into()))
         }
-        word => with_argument(word, scanner),
+        word => key_with_argument(word, scanner),
     }
 }
 
-/// Returns the negated key.
+/// Returns the key that matches what this one does not.
 fn not(key: Key) -> Key {
     Key::Not(key.into())
 }
 
-/// The key of a word in upper case that takes no argument; `None` for other words.
-fn plain(word: &str) -> Option<Key> {
+/// Returns the key of a word in upper case that takes no argument, such as `SEEN`; `None` for other words.
+fn plain_key(word: &str) -> Option<Key> {
     Some(match word {
         "ALL" => Key::All,
         "ANSWERED" => Key::Flag(SystemFlags::ANSWERED),
@@ -197,8 +198,9 @@ fn plain(word: &str) -> Option<Key> {
     })
 }
 
-/// The key of a word in upper case whose argument comes next; an error if there is no such key.
-fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
+/// Parses the argument of a key, whose word is given in upper case, and returns the key; an error if there is no such
+/// key.
+fn key_with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
     Ok(match word {
         "UID" => Key::Uid(scanner.set()?),
         "EMAILID" => Key::EmailId(scanner.atom()?.strip_prefix('M').and_then(|id| id.parse().ok())),

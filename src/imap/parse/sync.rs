@@ -25,8 +25,8 @@ pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Reque
     Ok(Request::Select { mailbox, read_only, condstore, resync })
 }
 
-/// Parses the value of `QRESYNC`: `(uidvalidity modseq known-uids (numbers uids))`, the last two optional. The pair
-/// would help the server to find expunged messages; it is not needed here, and dropped.
+/// Parses the value of `QRESYNC`, with the space before it: `(uidvalidity modseq known-uids (numbers uids))`, the last
+/// two optional. The pair would help the server to find expunged messages; it is not needed here, and dropped.
 fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
     scanner.space()?;
     scanner.expect("(", "A list in parentheses is missing")?;
@@ -63,9 +63,9 @@ fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
     if is_plain { Ok(set) } else { bad("The set must contain only numbers") }
 }
 
-/// Parses the modifiers after the items of `FETCH`, if any: `CHANGEDSINCE` with `VANISHED`, and `PARTIAL`. `VANISHED`
-/// without `CHANGEDSINCE`, or without `uid`, which is set for `UID FETCH`, is an error. RFC 7162 §3.1.4.1, §3.2.6;
-/// RFC 9394 §3.3.
+/// Parses the modifiers after the items of `FETCH`, with the space before them, if any: `CHANGEDSINCE` with `VANISHED`,
+/// and `PARTIAL`. `VANISHED` without `CHANGEDSINCE`, or without `uid`, which is set for `UID FETCH`, is an error. RFC
+/// 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
 pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(Option<ChangedSince>, Option<Window>)> {
     let (mut since, mut vanished, mut page) = (None, false, None);
     if !scanner.eat(" ") {
@@ -94,7 +94,8 @@ pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(O
     }
 }
 
-/// The modifier before the flags of `STORE`, with the space after it; `None` if there is none. RFC 7162 §3.1.3.
+/// Parses the modifier `UNCHANGEDSINCE` of `STORE` before its flags, with the space after it, and returns its number,
+/// which may be 0; `None` without parentheses. RFC 7162 §3.1.3.
 pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> {
     if scanner.peek() != Some(b'(') {
         return Ok(None);
@@ -131,7 +132,7 @@ pub(super) fn search_modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     scanner.number()
 }
 
-/// Parses a modification sequence; an error for 0. RFC 7162 §7 (mod-sequence-value).
+/// Parses a modification sequence, of at most 63 bits; an error for 0. RFC 7162 §7 (mod-sequence-value).
 fn modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     match scanner.number()? {
         0 => bad("The number must not be 0"),

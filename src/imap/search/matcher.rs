@@ -61,8 +61,8 @@ pub struct KnownFacts<'a> {
 }
 
 impl KnownFacts<'_> {
-    /// Whether a field of this name contains the words, in any case; for empty words, whether there is such a field.
-    /// `None` for fields that are not in the summary.
+    /// Returns whether a field of this name contains the words, in any case; for empty words, whether there is such a
+    /// field. `None` for fields that are not in the summary.
     fn field_contains(&self, name: &str, words: &str) -> Option<bool> {
         let at = SEARCHED_FIELDS.iter().position(|known| known.eq_ignore_ascii_case(name))?;
         let (values, words) = (self.fields[at], fold(words));
@@ -70,8 +70,9 @@ impl KnownFacts<'_> {
     }
 }
 
-/// Returns whether the message matches the key; `None` if the facts do not decide that and `text` is needed, which is
-/// never so with a text. A message without a valid Date field was sent on the day of its internal date.
+/// Returns whether the message matches the key; `None` if the facts do not decide that, and the caller has to call this
+/// again with a `text`, which always decides. A message without a valid Date field was sent on the day of its internal
+/// date.
 pub fn evaluate(key: &Key, facts: &MessageFacts<'_>, text: Option<&Text<'_>>) -> Option<bool> {
     match key {
         Key::All => Some(true),
@@ -136,7 +137,7 @@ fn evaluate_all(keys: &[Key], facts: &MessageFacts<'_>, text: Option<&Text<'_>>)
     all
 }
 
-/// Whether `day` is before, on, or not before `of`.
+/// Returns whether `day` is before `of`, equal to it, or not before it, as `when` asks.
 fn compare_day(when: When, day: Date, of: Date) -> bool {
     match when {
         When::Before => day < of,

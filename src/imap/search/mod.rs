@@ -98,8 +98,8 @@ pub enum Key {
 }
 
 impl Key {
-    /// Returns whether it contains a key `MODSEQ` at any depth, so that the reply includes the highest one. RFC 7162
-    /// §3.1.5.
+    /// Returns whether a key `MODSEQ` is in this key, at any depth, so that the reply includes the highest one. RFC
+    /// 7162 §3.1.5.
     pub fn uses_modseq(&self) -> bool {
         match self {
             Self::And(keys) => keys.iter().any(Self::uses_modseq),
@@ -110,9 +110,9 @@ impl Key {
         }
     }
 
-    /// The texts of all `BODY`, `TEXT` and header keys in it, as the client wrote them; of a header key also the
-    /// beginning of the field, as in `subject: `. A message that lacks a text does not match the key that has it, if
-    /// the key needs the message.
+    /// Returns the texts of all `BODY`, `TEXT` and header keys in this key, at any depth, as the client wrote them, and
+    /// for each header key also the beginning of the field, as in `subject: `. Those that filters rule out for a
+    /// message are to be its [`MessageFacts::lacks`].
     pub fn texts(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::And(keys) => keys.iter().flat_map(Self::texts).collect(),
@@ -124,7 +124,8 @@ impl Key {
         }
     }
 
-    /// Whether a `BODY` or `TEXT` key is in it, so that it may need more of a message than its header.
+    /// Returns whether a `BODY` or `TEXT` key is in this key, at any depth, so that it may need more of a message than
+    /// its header.
     pub fn needs_body(&self) -> bool {
         match self {
             Self::And(keys) => keys.iter().any(Self::needs_body),
@@ -136,7 +137,7 @@ impl Key {
     }
 }
 
-/// How the line of a field begins, as `TEXT` searches it: `subject: `.
+/// Returns how the line of a field of this name begins in the text that `TEXT` searches: `subject: `, case-folded.
 fn field_start(name: &str) -> String {
     format!("{}: ", fold(name))
 }

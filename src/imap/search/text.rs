@@ -35,23 +35,24 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// The text of a message with this structure.
+    /// Prepares the text of a message with this structure; nothing is decoded yet.
     pub fn new(message: &'a Message, structure: &'a Structure) -> Self {
         Self { message, structure, body: OnceCell::new() }
     }
 
-    /// The keys for SORT and THREAD.
+    /// Computes the keys for SORT and THREAD.
     pub(super) fn sort_keys(&self) -> SortKeys {
         SortKeys::of(self, self.structure)
     }
 
-    /// When it was sent, in seconds since 1970; `None` without a valid Date field. RFC 5256 §2.2.
+    /// Returns when the message was sent, by its first Date field, in seconds since 1970; `None` if that is missing or
+    /// invalid. RFC 5256 §2.2.
     pub(crate) fn sent_at(&self) -> Option<i64> {
         self.date().map(|date| date.timestamp)
     }
 
-    /// The beginning of the first text part, not case-folded, with single spaces between words: at most
-    /// `PREVIEW_CHARS`; empty if there is no text part. RFC 8970 §4.
+    /// Returns the beginning of the first text part, not case-folded, with single spaces between words and without
+    /// control characters: at most `PREVIEW_CHARS`; empty if there is no text part. RFC 8970 §4.
     pub(crate) fn preview(&self) -> String {
         let mut preview = String::new();
         let text = first_text(&self.structure.part).map(|part| self.decoded_part(&beginning(part))).unwrap_or_default();
@@ -68,12 +69,13 @@ impl<'a> Text<'a> {
         preview.chars().filter(|char| !char.is_control()).take(PREVIEW_CHARS).collect()
     }
 
-    /// The day in the Date field; `None` without a valid one. RFC 9051 §6.4.4 disregards time and time zone.
+    /// Returns the day in the first Date field, in the time zone of the field, for `SENTON` and similar keys; `None`
+    /// without a valid day. RFC 9051 §6.4.4 disregards time and time zone.
     pub(crate) fn sent(&self) -> Option<Date> {
         self.date().map(|date| date.day)
     }
 
-    /// Parses the first Date field; `None` if it is missing or invalid.
+    /// Parses the first Date field; `None` if it is missing, or has no valid day.
     fn date(&self) -> Option<SentDate> {
         SentDate::parse(self.structure.envelope.date.as_deref()?)
     }
@@ -85,12 +87,14 @@ impl<'a> Text<'a> {
         self.fields().filter(|field| field.is(name)).any(|field| searched(&field).contains(&words))
     }
 
-    /// Whether the text parts, or the headers of attached messages, contain the words, in any case.
+    /// Returns whether the text parts, or the headers of attached messages, contain the words, in any case: the key
+    /// `BODY`.
     pub(super) fn body_contains(&self, words: &str) -> bool {
         self.body().contains(&fold(words))
     }
 
-    /// Whether a line of the header, as in `subject: hello`, or the body contains the words, in any case.
+    /// Returns whether a line of the header, as in `subject: hello`, or what [`Text::body_contains`] searches, contains
+    /// the words, in any case: the key `TEXT`.
     pub(super) fn contains(&self, words: &str) -> bool {
         let folded = fold(words);
         self.fields().any(|field| line(&field).contains(&folded)) || self.body().contains(&folded)
@@ -114,15 +118,15 @@ impl<'a> Text<'a> {
         self.fields().for_each(|field| visit(field.name, &String::from_utf8_lossy(field.value)));
     }
 
-    /// Visits all text that [`Text::contains`] searches, piece by piece: each header field as `name: value`, then the
-    /// body.
+    /// Visits all text that [`Text::contains`] searches, case-folded and piece by piece: each header field as `name:
+    /// value`, then the body.
     pub(super) fn for_each_text(&self, mut visit: impl FnMut(&str)) {
         self.fields().for_each(|field| visit(&line(&field)));
         visit(self.body());
     }
 
-    /// The number of bytes, as they are stored, of the headers and text parts of the message and of those attached to
-    /// it: what a search would decode.
+    /// Returns the number of bytes, as they are stored, of the headers and text parts of the message and of the
+    /// messages attached to it: what a search would have to decode.
     pub(super) fn raw_len(&self) -> usize {
         fn of(part: &Part) -> usize {
             match &part.content {
@@ -135,20 +139,20 @@ impl<'a> Text<'a> {
         self.message.trace.len() + self.structure.part.header.len() + of(&self.structure.part)
     }
 
-    /// About the size of the decoded text: of the trace lines and the header as they are stored, and of the decoded
-    /// body.
+    /// Returns about the number of bytes that [`Text::for_each_text`] visits: of the trace lines and the header as they
+    /// are stored, and of the decoded body. Decodes the body.
     pub(super) fn len(&self) -> usize {
         self.message.trace.len() + self.structure.part.header.len() + self.body().len()
     }
 
-    /// The trace lines and the fields of the header; not those of attached messages.
+    /// Iterates over the trace lines and the fields of the header; not over those of attached messages.
     fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         let header = &self.message.content.bytes()[self.structure.part.header.range()];
         fields(&self.message.trace).chain(fields(header))
     }
 
-    /// Returns all text parts and the values of the headers of attached messages, decoded and case-folded, each
-    /// followed by a line end; decoded by the first call, and kept.
+    /// Returns the text parts, HTML without its tags, and the values of the headers of attached messages, all decoded
+    /// and case-folded, each followed by a line end; decoded by the first call, and kept.
     fn body(&self) -> &str {
         self.body.get_or_init(|| {
             let mut text = String::new();
@@ -157,8 +161,8 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// Appends the case-folded text of a part and its children; of an attached message also the values of its header
-    /// fields.
+    /// Appends the case-folded text of a part and its children to `text`, for [`Text::body`]; of an attached message
+    /// also the values of its header fields.
     fn collect(&self, part: &Part, text: &mut String) {
         let content = self.message.content.bytes();
         match &part.content {
@@ -178,8 +182,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The decoded text of a part, not case-folded; HTML without its tags. A body in an unknown encoding is taken as it
-    /// is.
+    /// Returns the decoded text of a text part, not case-folded; HTML without its tags. A body in an unknown encoding
+    /// is taken as it is.
     fn decoded_part(&self, part: &Part) -> String {
         let content = self.message.content.bytes();
         let body = decode_body(part, content).unwrap_or_else(|| content[part.body.range()].into());
@@ -188,14 +192,14 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Returns the part with its body cut to its first `PREVIEW_BYTES`, still encoded.
+/// Returns the part with its body cut to its first `PREVIEW_BYTES`, still encoded, so that a preview decodes no more.
 fn beginning(part: &Part) -> Part {
     let mut part = part.clone();
     part.body.end = part.body.end.min(part.body.start + PREVIEW_BYTES);
     part
 }
 
-/// The first text part, also one of an attached message; `None` if there is none.
+/// Returns the first text part in this part, itself included, also one of an attached message; `None` if there is none.
 fn first_text(part: &Part) -> Option<&Part> {
     match &part.content {
         PartContent::Multipart(parts) => parts.iter().find_map(first_text),
@@ -227,9 +231,9 @@ const ADDRESS_FIELDS: [&str; 11] = [
 /// Ends each value; a search text cannot contain it (RFC 9051 §9, CHAR8).
 pub(crate) const VALUE_END: char = '\0';
 
-/// The value of a field, decoded and case-folded, and after it, behind [`VALUE_END`] each, the addresses in it that are
-/// not literally there: those with comments or spaces in them, or in quotes. RFC 9051 §6.4.4 leaves open how FROM
-/// compares.
+/// Returns the value of a field, decoded and case-folded; of an address field also, behind [`VALUE_END`] each, the
+/// addresses in it that are not literally there: those with comments or spaces in them, or in quotes. RFC 9051 §6.4.4
+/// leaves open how FROM compares.
 fn searched(field: &Field<'_>) -> String {
     let mut value = decoded(field);
     if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
@@ -249,20 +253,20 @@ fn searched(field: &Field<'_>) -> String {
     value
 }
 
-/// Case-folds a text, as its lower case. RFC 9051 §6.4.4.
+/// Case-folds a text for comparison: to lower case. RFC 9051 §6.4.4.
 pub(super) fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// The value of a field with encoded words decoded (RFC 2047), case-folded.
+/// Returns the value of a field with encoded words decoded (RFC 2047), case-folded.
 fn decoded(field: &Field<'_>) -> String {
     // The parser needs a line end after the field.
     let line = [&repair_encoded_words(field.value.trim_ascii()), &b"\n"[..]].concat();
     fold(MessageStream::new(&line).parse_unstructured().as_text().unwrap_or_default())
 }
 
-/// The value with its invalid encoded words (RFC 2047 §2) encoded anew. The parser would lose characters at missing
-/// padding or at an invalid escape.
+/// Returns the value of a field with its invalid encoded words (RFC 2047 §2) encoded anew. The parser would lose
+/// characters at missing padding or at an invalid escape.
 fn repair_encoded_words(value: &[u8]) -> Cow<'_, [u8]> {
     let (mut repaired, mut rest) = (Vec::new(), value);
     while let Some(at) = memmem::find(rest, b"=?") {
@@ -286,8 +290,8 @@ fn repair_encoded_words(value: &[u8]) -> Cow<'_, [u8]> {
     repaired.into()
 }
 
-/// The length of a prefix such as `utf-8?B?`, and its encoding; `None` if the word, behind its `=?`, does not begin
-/// with one.
+/// Returns the length of a prefix such as `utf-8?B?`, and its encoding (`B` or `Q`, in any case); `None` if the word,
+/// behind its `=?`, does not begin with one.
 fn word_prefix(word: &[u8]) -> Option<(usize, u8)> {
     let charset = word.iter().take(MAX_CHARSET_BYTES).position(|byte| *byte == b'?')?;
     match word.get(charset + 1..charset + 3)? {
@@ -296,7 +300,7 @@ fn word_prefix(word: &[u8]) -> Option<(usize, u8)> {
     }
 }
 
-/// Escapes each `=` that does not begin an escape of quoted-printable, as `=3D`.
+/// Escapes each `=` in the text of an encoded word `Q` that does not begin an escape of quoted-printable, as `=3D`.
 fn repair_escapes(text: &[u8]) -> Vec<u8> {
     let mut repaired = Vec::with_capacity(text.len());
     for (at, byte) in text.iter().enumerate() {
@@ -309,7 +313,8 @@ fn repair_escapes(text: &[u8]) -> Vec<u8> {
     repaired
 }
 
-/// Decodes bytes of this charset. If it is missing, empty or unknown, they are UTF-8, with U+FFFD for invalid ones.
+/// Decodes bytes of this charset to text. If the charset is missing, empty or unknown, they are UTF-8, with U+FFFD for
+/// invalid ones.
 fn in_charset(charset: Option<&str>, bytes: &[u8]) -> String {
     let charset = charset.filter(|name| !name.is_empty());
     // The decoder works character by character, so ASCII bypasses it.
@@ -325,7 +330,8 @@ fn in_charset(charset: Option<&str>, bytes: &[u8]) -> String {
     }
 }
 
-/// Whether ASCII bytes mean ASCII in this charset; not so in charsets with shift sequences (ISO-2022).
+/// Returns whether ASCII bytes are known to mean ASCII in this charset; not so in charsets with shift sequences
+/// (ISO-2022), and `false` for all that are not known.
 fn has_ascii(charset: &str) -> bool {
     let begins = |name: &str| charset.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     begins("us-ascii") || begins("utf-8") || begins("iso-8859-") || begins("windows-125")

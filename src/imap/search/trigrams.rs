@@ -35,7 +35,7 @@ impl TrigramFilter {
         Self(filter)
     }
 
-    /// The stored form.
+    /// Returns the form for storage, which [`TrigramQuery::may_be_in`] takes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -56,7 +56,7 @@ impl TrigramQuery {
         Self { trigrams: trigrams(&folded).collect(), without_whitespace: without_whitespace(folded.as_bytes()) }
     }
 
-    /// Whether the text has a trigram; a shorter one may be in any message by its filter.
+    /// Returns whether the text has a trigram; without one, filters rule out no message.
     pub fn is_selective(&self) -> bool {
         !self.trigrams.is_empty()
     }
@@ -78,23 +78,24 @@ impl TrigramQuery {
     }
 }
 
-/// Trace lines as texts are looked for in them: in lower case and without whitespace, since lines may be folded
-/// anywhere, so that what is found must be checked. `None` if they are not ASCII, so that any text may be in them.
+/// Returns trace lines in the form that [`TrigramQuery::may_be_in_trace`] searches: in lower case and without
+/// whitespace, since lines may be folded anywhere; a match may be wrong, and must be checked with the message. `None`
+/// if they are not ASCII: then any text may be in them.
 pub fn trace_text(trace: &[u8]) -> Option<Vec<u8>> {
     trace.is_ascii().then(|| without_whitespace(trace))
 }
 
-/// The text without ASCII whitespace, and with ASCII letters in lower case.
+/// Returns the text without ASCII whitespace, and with ASCII letters in lower case.
 fn without_whitespace(text: &[u8]) -> Vec<u8> {
     text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect()
 }
 
-/// All runs of three bytes, each as a number of 24 bits.
+/// Iterates over all runs of three bytes of a text, each as a number of 24 bits; none if it is shorter.
 fn trigrams(text: &str) -> impl Iterator<Item = u32> + '_ {
     text.as_bytes().windows(3).map(|run| u32::from_be_bytes([0, run[0], run[1], run[2]]))
 }
 
-/// Returns the index of the bit for a trigram in a filter of this many bytes, which is a power of two.
+/// Returns the index of the bit for the trigram `run` in a filter of this many bytes, which must be a power of two.
 fn bit(run: u32, bytes: usize) -> usize {
     // After multiplication by the golden ratio, the high bits depend on all bits of the trigram (Knuth).
     let spread = run.wrapping_mul(0x9E37_79B1) >> 8;

@@ -16,9 +16,9 @@ const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPAC
     SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC MULTIAPPEND REPLACE BINARY UTF8=ACCEPT WITHIN SAVEDATE PARTIAL NOTIFY SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES PREVIEW OBJECTID QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
-    /// Returns the current capabilities, each after a space: before the login with STARTTLS if it is offered and TLS is
-    /// not active, the mechanisms that may be used now, and `LOGINDISABLED` if PLAIN is not among them; after it with
-    /// the extensions and `APPENDLIMIT`. RFC 9051 §6.1.1, §7.2.2.
+    /// Returns the current capabilities, each after a space. Before the login: STARTTLS if it is offered and TLS is not
+    /// active, the mechanisms that may be used now, and `LOGINDISABLED` if PLAIN is not among them. After it: the
+    /// extensions and `APPENDLIMIT`. RFC 9051 §6.1.1, §7.2.2.
     pub(super) fn capabilities(&self) -> String {
         if !matches!(self.state, State::NotAuthenticated) {
             // RFC 7889 §2: the limit is the same for all mailboxes.
@@ -38,14 +38,14 @@ impl Session {
         words
     }
 
-    /// Returns whether the client may log in by this mechanism now: SCRAM always, those that reveal the password only
-    /// with encryption, unless configured otherwise. RFC 9051 §11.3.
+    /// Returns whether the client may log in by this mechanism now: SCRAM always, mechanisms that reveal the password
+    /// only with encryption, unless the configuration allows them without. RFC 9051 §11.3.
     pub(super) fn may_use(&self, mechanism: Mechanism) -> bool {
         mechanism == Mechanism::ScramSha256 || self.encrypted || self.config.cleartext_login
     }
 
-    /// Reads the next command and executes or refuses it, or asks for its literal with `+`; an HTTP request ends the
-    /// session. `false` when more bytes are needed.
+    /// Reads the next command and executes or refuses it, or writes `+` if the client waits for that before a literal;
+    /// an HTTP request ends the session. Returns `false` when more bytes are needed.
     pub(super) fn read_command(&mut self) -> bool {
         match self.reader.command(&self.limits()) {
             ReadResult::More => return false,
@@ -72,7 +72,8 @@ impl Session {
     }
 
     /// Answers a command that could not be parsed: `BAD`, or `NO` for an unknown charset or event. If a search with an
-    /// unknown charset was to be saved, the owner answers it. Without a tag, the reply is untagged. RFC 9051 §7.1.3.
+    /// unknown charset was to be saved and a mailbox is selected, emits [`Request::Unsave`] for the owner to answer.
+    /// Without a tag, the reply is untagged. RFC 9051 §7.1.3.
     fn refuse(&mut self, tag: Option<&str>, why: ParseError) {
         let reply = match (why, tag, self.session_state()) {
             (ParseError::Charset { saves: true }, Some(tag), Some(SessionState::Selected)) => {
@@ -85,9 +86,9 @@ impl Session {
         self.tagged(tag.unwrap_or("*"), &reply);
     }
 
-    /// Answers a command that exceeded a limit: `BAD` with `TOOBIG` for a line or a literal, `NO` for a message, for a
-    /// value of SETMETADATA, or when there is no memory. Without a tag, the reply is untagged. RFC 9051 §7.1 (TOOBIG),
-    /// RFC 7889 §4.
+    /// Answers a command that exceeded a limit. Without a tag, the reply is untagged. A line or a literal gets `BAD`, a
+    /// message `NO`, both with `TOOBIG`; a value of SETMETADATA gets `NO` with `METADATA MAXSIZE`; if there is no
+    /// memory, it is `NO` with `LIMIT`. RFC 9051 §7.1 (TOOBIG), RFC 7889 §4.
     fn refuse_size(&mut self, tag: Option<&str>, raw: &RawCommand, refusal: Refusal) {
         let reply = match refusal {
             // RFC 5464 §4.3.
@@ -103,7 +104,7 @@ impl Session {
         self.tagged(tag.unwrap_or("*"), &reply);
     }
 
-    /// Answers a command, or emits the event for the owner; `BAD` if the command is not valid in this state.
+    /// Answers a command, or emits the event by which the owner answers it; `BAD` if it is not valid in this state.
     fn execute(&mut self, Command { tag, body }: Command) {
         match (body, self.session_state()) {
             (Body::Capability, _) => {
@@ -136,8 +137,8 @@ impl Session {
         }
     }
 
-    /// Answers `ENABLE`: enables the known capabilities, and lists those in `ENABLED`, also if there are none. Names
-    /// are in upper case, and unknown ones are ignored. RFC 9051 §6.3.1.
+    /// Answers `ENABLE`: enables the capabilities that are known, and lists these in `ENABLED`, also if there are none.
+    /// Names are given in upper case, and unknown ones are ignored. RFC 9051 §6.3.1.
     fn enable(&mut self, tag: &str, names: &[String]) {
         self.out.text("* ENABLED");
         let requested = |word: &str| names.iter().any(|name| name == word);
@@ -168,9 +169,9 @@ impl Session {
         self.tagged(tag, &Reply::ok("ENABLE completed"));
     }
 
-    /// Emits the event by which the owner answers a command, or answers `BAD` if it needs a selected mailbox or an
-    /// extension that is not enabled, or names a charset after `ENABLE UTF8=ACCEPT`. `SELECT` and `EXAMINE` report
-    /// `CLOSED` if a mailbox is selected.
+    /// Emits the event by which the owner answers a command. Answers `BAD` instead if the command needs a selected
+    /// mailbox or an extension that is not enabled, or is `SEARCH` with a charset after `ENABLE UTF8=ACCEPT`. For
+    /// `SELECT` and `EXAMINE`, reports `CLOSED` first if a mailbox is selected.
     fn forward(&mut self, tag: String, request: Request, session_state: SessionState) {
         if request.needs_mailbox() && session_state != SessionState::Selected {
             return self.tagged(&tag, &Reply::bad("No mailbox selected"));
@@ -195,7 +196,7 @@ impl Session {
         self.event = Some(Event::Request(request));
     }
 
-    /// Records a line of the client in the transcript, as it is given.
+    /// Records a line of the client that is no command in the transcript, as it is given.
     pub(super) fn record_client_line(&mut self, line: &str) {
         self.out.dialogue_mut().note(Side::Client, line);
     }
@@ -222,9 +223,9 @@ impl Session {
     }
 }
 
-/// Returns the recorded form of a command that may contain a secret: `LOGIN`, `AUTHENTICATE` and, before the login, any
-/// command, because a SASL response in the wrong place looks like one. It has at most the tag, the command and the
-/// mechanism, else `***`. `None` if the command is recorded as it is.
+/// Returns what the transcript shows of a command that may contain a secret: `LOGIN`, `AUTHENTICATE` and, before the
+/// login, any command, because a SASL response in the wrong place looks like one. That is at most the tag, the command
+/// and the mechanism, else `***`. `None` for other commands, which are recorded as they are.
 fn without_secrets(text: &str, is_logged_in: bool) -> Option<String> {
     let mut words = text.split_ascii_whitespace();
     let (tag, verb) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

@@ -46,7 +46,7 @@ pub(super) struct Compressed {
 }
 
 impl Compressed {
-    /// Begins the compression; what is in `out` already is sent without it.
+    /// Begins the compression; what `out` holds already is taken from it, and sent first, without compression.
     fn new(out: &mut ResponseBuffer) -> Self {
         Self {
             inflate: Decompress::new(false),
@@ -59,14 +59,14 @@ impl Compressed {
         }
     }
 
-    /// Adds received bytes, which are inflated later.
+    /// Adds received bytes, which [`Self::inflate_step`] inflates later.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// Inflates the next step of the input, at most `INFLATE_STEP_BYTES`; `None` when more input is needed. `Err` if
-    /// the input is invalid, or goes on behind the end of the stream.
-    fn inflated(&mut self) -> Result<Option<Vec<u8>>, InflateError> {
+    /// Inflates the next step of the received bytes, to at most `INFLATE_STEP_BYTES`; `None` when more are needed.
+    /// `Err` if they are invalid, or go on behind the end of the stream.
+    fn inflate_step(&mut self) -> Result<Option<Vec<u8>>, InflateError> {
         if self.pending.is_empty() && !self.full {
             return Ok(None);
         }
@@ -86,7 +86,7 @@ impl Compressed {
 
     /// Returns the next bytes to send: the plain output first, then compressed output from `out`, of which at most
     /// `MAX_COMPRESS_BYTES` are taken. `None` when all output was sent and flushed.
-    pub(super) fn deflated(&mut self, out: &mut ResponseBuffer) -> Option<Bytes> {
+    pub(super) fn deflate_step(&mut self, out: &mut ResponseBuffer) -> Option<Bytes> {
         if let Some(plain) = self.plain.pop_front() {
             return Some(plain);
         }
@@ -95,7 +95,7 @@ impl Compressed {
             if self.piece.is_empty() {
                 match out.take() {
                     Some(piece) => self.piece = piece,
-                    None => return self.flushed(sent),
+                    None => return self.flush(sent),
                 }
             }
             sent.reserve_exact(MAX_SEND_BYTES - sent.len());
@@ -104,10 +104,10 @@ impl Compressed {
                 return Some(sent.into());
             }
         }
-        self.flushed(sent)
+        self.flush(sent)
     }
 
-    /// Compresses at most `max_bytes` of the current piece, as far as `sent` has space; returns how many were
+    /// Compresses at most `max_bytes` of the current piece into `sent`, as far as that has space; returns how many were
     /// compressed.
     fn take_piece(&mut self, sent: &mut Vec<u8>, max_bytes: usize) -> usize {
         let piece = &self.piece[..self.piece.len().min(max_bytes)];
@@ -121,9 +121,9 @@ impl Compressed {
         taken
     }
 
-    /// `sent` with all that the compressor still buffers, so that the client gets the complete reply; `None` if that is
-    /// nothing.
-    fn flushed(&mut self, mut sent: Vec<u8>) -> Option<Bytes> {
+    /// Adds to `sent` all that the compressor still buffers, so that the client gets the complete reply, and returns
+    /// it; `None` if it is still empty.
+    fn flush(&mut self, mut sent: Vec<u8>) -> Option<Bytes> {
         while self.unflushed
             && let Some(deflate) = &mut self.deflate
         {
@@ -136,7 +136,7 @@ impl Compressed {
     }
 
     /// Drops the compressor, which is large, unless it still buffers output; the next output gets a new one. After a
-    /// flush, that may continue without the history (RFC 4978 §4, Z_FULL_FLUSH).
+    /// flush, the new one may continue without the history (RFC 4978 §4, Z_FULL_FLUSH).
     fn release(&mut self) {
         if !self.unflushed {
             self.deflate = None;
@@ -150,8 +150,8 @@ impl Compressed {
 }
 
 impl Session {
-    /// Answers `COMPRESS`; `BAD` if it is active already. All input that was not read yet, and all output after the
-    /// reply, is compressed. RFC 4978 §3.
+    /// Answers `COMPRESS`; `BAD` if compression is active already. From now on, all input that was not read yet, and
+    /// all output after the reply, is compressed. RFC 4978 §3.
     pub(super) fn compress(&mut self, tag: &str) {
         if self.compressed.is_some() {
             let reply = Reply::bad("DEFLATE already active").with(Code::Word("COMPRESSIONACTIVE"));
@@ -163,14 +163,15 @@ impl Session {
         self.compressed = Some(Box::new(compressed));
     }
 
-    /// Inflates more input for the reader; `false` when there is none, no compression, or the session reads none in
-    /// this state. Invalid input ends the session with `BYE`.
+    /// Inflates the next step of input for the reader, and returns whether it did; `false` without compression, before
+    /// more bytes arrive, and unless the session waits for a command or is in IDLE. Invalid input ends the session with
+    /// `BYE`, and also returns `true`.
     pub(super) fn inflate(&mut self) -> bool {
         let Some(compressed) = &mut self.compressed else { return false };
         if !matches!(self.state, State::Ready(_) | State::Idling(_)) {
             return false;
         }
-        match compressed.inflated() {
+        match compressed.inflate_step() {
             Ok(Some(bytes)) => self.reader.receive(&bytes),
             Ok(None) => return false,
             Err(InflateError) => self.bye("Invalid compressed data"),
@@ -178,10 +179,10 @@ impl Session {
         true
     }
 
-    /// The next bytes to send, compressed if the client has enabled that; `None` if there are none.
+    /// Returns the next bytes to send, compressed if the client has enabled that; `None` if there are none.
     pub(super) fn outgoing(&mut self) -> Option<Bytes> {
         match &mut self.compressed {
-            Some(compressed) => compressed.deflated(&mut self.out),
+            Some(compressed) => compressed.deflate_step(&mut self.out),
             None => self.out.take(),
         }
     }

@@ -8,8 +8,8 @@ use crate::imap::write::Code;
 const MAX_FAILED_LOGINS: usize = 3;
 
 impl Session {
-    /// Answers `STARTTLS`, and emits [`Event::StartTls`]; `BAD` if TLS is active already, or not offered. RFC 9051
-    /// §6.2.1.
+    /// Answers `STARTTLS` with `OK`, and emits [`Event::StartTls`]; `BAD` if TLS is active already, or not offered. RFC
+    /// 9051 §6.2.1.
     pub(super) fn start_tls(&mut self, tag: &str) {
         if self.encrypted {
             return self.tagged(tag, &Reply::bad("TLS already active"));
@@ -22,8 +22,9 @@ impl Session {
         self.tagged(tag, &Reply::ok("Begin TLS negotiation now"));
     }
 
-    /// Answers [`Event::StartTls`]: the stream is now encrypted. Earlier input is discarded (RFC 9051 §6.2.1), and
-    /// commands are read again. Nothing happens in another state.
+    /// Answers [`Event::StartTls`], after the TLS handshake: the stream is now encrypted. Earlier input is discarded
+    /// (RFC 9051 §6.2.1), and commands are read again; when shutting down, `BYE` ends the session. Nothing happens in
+    /// another state.
     pub fn encrypted(&mut self) {
         if matches!(self.state, State::Securing) {
             self.encrypted = true;
@@ -46,12 +47,12 @@ impl Session {
         self.advance(tag, exchange, Step::NeedSecret(user.to_owned()));
     }
 
-    /// Answers `NO` with `PRIVACYREQUIRED`: logins need TLS.
+    /// Answers `NO` with `PRIVACYREQUIRED`: this login needs TLS.
     fn refuse_cleartext(&mut self, tag: &str) {
         self.tagged(tag, &Reply::no("TLS required").with(Code::Word("PRIVACYREQUIRED")));
     }
 
-    /// Begins the exchange of `AUTHENTICATE`, with the initial response in base64 if there is one. `NO` if the
+    /// Begins the exchange of `AUTHENTICATE`, with the initial response in base64 if there is one. Answers `NO` if the
     /// mechanism is unknown, or needs TLS; `BAD` if the response is not base64.
     pub(super) fn authenticate(&mut self, tag: String, mechanism: &str, initial: Option<&str>) {
         let Ok(mechanism) = mechanism.parse::<Mechanism>() else {
@@ -69,8 +70,8 @@ impl Session {
         self.advance(tag, exchange, step);
     }
 
-    /// Handles the response of the client to a challenge, in base64; `*` cancels. That, and what is not base64, is
-    /// answered with `BAD`, and ends the exchange.
+    /// Handles the response of the client to a challenge, in base64. `*`, which cancels, and what is not base64 is
+    /// answered with `BAD`, and ends the exchange. The transcript shows `***`.
     pub(super) fn respond(&mut self, tag: String, mut exchange: SaslServer, text: &[u8]) {
         self.record_client_line("***");
         match line::response(text) {
@@ -101,8 +102,9 @@ impl Session {
         }
     }
 
-    /// Acts on a step of an authentication: sends the challenge, asks the owner for the password or the mailboxes, or
-    /// answers `NO`. The last of `MAX_FAILED_LOGINS` also ends the session.
+    /// Acts on a step of an authentication: sends the challenge, emits [`Event::NeedSecret`] for the password or
+    /// [`Event::Open`] for the mailboxes, or answers `NO` to a failed login. The last of `MAX_FAILED_LOGINS` also ends
+    /// the session.
     fn advance(&mut self, tag: String, exchange: SaslServer, step: Step) {
         match step {
             Step::Challenge(challenge) => {
@@ -130,8 +132,8 @@ impl Session {
     }
 
     /// Answers [`Event::Open`]. If the mailboxes were opened, the reply is `OK` with the capabilities, and the client
-    /// is logged in; else it is `NO` with `UNAVAILABLE` and this text, and the client may try again. Nothing happens in
-    /// another state. RFC 5530 §3.
+    /// is logged in; when shutting down, `BYE` follows. Else it is `NO` with `UNAVAILABLE` and the text in `outcome`,
+    /// and the client may try again. Nothing happens in another state. RFC 5530 §3.
     pub fn opened(&mut self, outcome: Result<(), &'static str>) {
         let State::Opening { tag } = &mut self.state else { return };
         let tag = std::mem::take(tag);

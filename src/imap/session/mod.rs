@@ -150,7 +150,7 @@ struct PendingCommand {
 }
 
 impl Session {
-    /// A session that greets the client; `encrypted` for implicit TLS.
+    /// Begins a session with the greeting of the server; `encrypted` is whether TLS is active already (implicit TLS).
     pub fn new(config: SessionConfig, encrypted: bool) -> Self {
         let mut out = ResponseBuffer::default();
         out.record(Dialogue::new(config.record, config.recorder.clone()));
@@ -176,38 +176,39 @@ impl Session {
         session
     }
 
-    /// The buffer for untagged responses, while a command is executed and during IDLE.
+    /// Returns the buffer into which the owner writes untagged responses: while it executes a command, and during IDLE.
     pub fn out(&mut self) -> &mut ResponseBuffer {
         &mut self.out
     }
 
-    /// Sets the limit of `APPEND`: the host of the user's mailboxes may have another limit than the host that the
-    /// client connected to.
+    /// Sets the limit of `APPEND`, for when the mailboxes were opened: their host may have another limit than the host
+    /// that the client connected to.
     pub fn limit_append(&mut self, max_bytes: usize) {
         self.config.max_message_bytes = max_bytes;
     }
 
-    /// The largest message that `APPEND` accepts, capped to an IMAP number. RFC 7889 §5.
+    /// Returns the size in bytes of the largest message that `APPEND` accepts, capped to an IMAP number. RFC 7889 §5.
     pub fn append_limit(&self) -> u32 {
         self.config.max_message_bytes.try_into().unwrap_or(u32::MAX)
     }
 
-    /// Whether the client is in IDLE, so that changes may be sent at any time.
+    /// Returns whether the client is in IDLE, so that changes may be sent at any time.
     pub fn is_idling(&self) -> bool {
         matches!(self.state, State::Idling(_))
     }
 
-    /// The extensions that the client has enabled.
+    /// Returns the extensions that the client has enabled.
     pub fn enabled(&self) -> Enabled {
         self.enabled
     }
 
-    /// Enables CONDSTORE; returns whether it was not enabled before. RFC 7162 §3.1.
+    /// Enables CONDSTORE, as a command that [implies it](Request::enables_condstore) does; returns whether it was not
+    /// enabled before. RFC 7162 §3.1.
     pub fn enable_condstore(&mut self) -> bool {
         !std::mem::replace(&mut self.enabled.condstore, true)
     }
 
-    /// Returns the recorder of the configuration, which notes the conversation.
+    /// Returns the recorder of [`SessionConfig::recorder`], which notes the conversation.
     pub fn recorder(&self) -> &Recorder {
         &self.config.recorder
     }
@@ -218,7 +219,7 @@ impl Session {
         self.out.dialogue_mut().take_transcript()
     }
 
-    /// Returns the limits of the next command; before the login, messages are limited like other literals.
+    /// Returns the limits for reading the next command; before the login, messages are limited like other literals.
     fn limits(&self) -> Limits {
         let message = match self.state {
             State::Ready(_) => self.config.max_message_bytes,
@@ -228,14 +229,15 @@ impl Session {
         Limits { line: MAX_LINE_BYTES, message, literals: MAX_LITERALS_BYTES }
     }
 
-    /// Writes `BYE`, and ends the session: nothing more is read. RFC 9051 §7.1.5.
+    /// Writes `BYE` with this text, and ends the session: nothing more is read, and the stream is closed once all
+    /// output was sent. RFC 9051 §7.1.5.
     fn bye(&mut self, why: &str) {
         self.out.text("* BYE ").text(why).end();
         self.state = State::Over;
     }
 
-    /// Processes the next line of the input during AUTHENTICATE and IDLE, else the next command. `false` when more
-    /// bytes or the owner are needed, or the session is over.
+    /// Reads and processes the next line of the input during AUTHENTICATE and IDLE, else the next command. Returns
+    /// `false` when more bytes or an answer of the owner are needed, or the session is over.
     fn read(&mut self) -> bool {
         match self.state {
             State::Authenticating { .. } | State::Idling(_) => self.read_line(),
@@ -245,8 +247,8 @@ impl Session {
         }
     }
 
-    /// Reads a line that is not a command, and handles it: a SASL response, or the end of IDLE. `false` when more bytes
-    /// are needed; a line longer than `MAX_LINE_BYTES` ends the session with `BYE`.
+    /// Reads a line that is not a command, and handles it: a SASL response, or the end of IDLE. Returns `false` when
+    /// more bytes are needed; a line longer than `MAX_LINE_BYTES` ends the session with `BYE`.
     fn read_line(&mut self) -> bool {
         let line = match self.reader.line(MAX_LINE_BYTES) {
             Ok(Some(line)) => line,
@@ -268,8 +270,8 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
-    /// Takes bytes of the client, compressed ones if it has enabled that; the end of the stream ends the session at
-    /// once.
+    /// Takes bytes of the client, compressed ones if it has enabled that; none mean the end of the stream, which ends
+    /// the session at once, without `BYE`.
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.config.recorder.hung_up();
@@ -281,8 +283,9 @@ impl Machine for Session {
         }
     }
 
-    /// Sends output as soon as there are `OUTPUT_FULL_BYTES`, else emits the event, else reads input, inflated in at
-    /// most `MAX_INFLATE_STEPS` steps, and then sends what is left.
+    /// Returns output as soon as there are `OUTPUT_FULL_BYTES`, else the event, else reads input, inflated in at most
+    /// `MAX_INFLATE_STEPS` steps, and then returns what output is left. Without any, releases memory, and returns what
+    /// the session waits for, or that it is over.
     fn next(&mut self) -> Next<Event> {
         let mut steps = 0;
         self.is_inflating = false;
@@ -321,12 +324,14 @@ impl Machine for Session {
         }
     }
 
+    /// Returns whether the last call of `next` stopped before all compressed input was inflated, so that other sessions
+    /// have their turn.
     fn has_input(&self) -> bool {
         self.is_inflating
     }
 
-    /// Returns `IDLE_TIMEOUT` in IDLE and while a logged-in client sends no command, else `LOGIN_TIMEOUT`, also while a
-    /// command is answered.
+    /// Returns how long to wait for the client: `IDLE_TIMEOUT` in IDLE and while a logged-in client sends no command,
+    /// else `LOGIN_TIMEOUT`, also while a command is answered.
     fn timeout(&self) -> Duration {
         match self.state {
             State::Ready(_) | State::Idling(_) => IDLE_TIMEOUT,
@@ -334,8 +339,8 @@ impl Machine for Session {
         }
     }
 
-    /// Writes `BYE` and ends the session at once, also during AUTHENTICATE and IDLE; if the owner is at work, the
-    /// method that answers it does.
+    /// Writes `BYE` and ends the session at once while it waits for the client, also during AUTHENTICATE and IDLE.
+    /// While it waits for the owner, the answer of the owner ends it. RFC 9051 §7.1.5.
     fn shut_down(&mut self) {
         self.stopping = true;
         match self.state {

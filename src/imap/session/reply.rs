@@ -32,12 +32,13 @@ impl Reply {
         Self { outcome: Outcome::Bad, code: None, text }
     }
 
-    /// Returns a `NO` with `BADCHARSET` and the known charsets: that of a search is not supported. RFC 9051 §6.4.4.
+    /// Returns a `NO` with `BADCHARSET` and the known charsets, for a search whose charset is not supported. RFC 9051
+    /// §6.4.4.
     pub fn bad_charset() -> Self {
         Self::no("Unknown charset").with(Code::Word("BADCHARSET (US-ASCII UTF-8)"))
     }
 
-    /// Sets the response code.
+    /// Sets the response code, in place of an earlier one.
     pub fn with(self, code: Code) -> Self {
         Self { code: Some(code), ..self }
     }
@@ -45,7 +46,8 @@ impl Reply {
 
 impl Session {
     /// Answers [`Event::Request`] and [`Event::IdleEnd`]: writes the tagged reply, and selects or deselects the mailbox
-    /// as the command and its result demand. Nothing happens if no command is in progress.
+    /// as the command and its result demand; when shutting down, `BYE` follows. Nothing happens if no command is in
+    /// progress, and during IDLE before [`Event::IdleEnd`].
     pub fn done(&mut self, reply: &Reply) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Answering(PendingCommand { tag, after, otherwise }) => {
@@ -76,8 +78,9 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Request`] of IDLE with `+ idling`: from now on, output is sent at once. When shutting down,
-    /// `BYE` follows; nothing happens if no command is in progress.
+    /// Answers [`Event::Request`] of IDLE with `+ idling`: from now on, the owner may write changes at any time, until
+    /// [`Event::IdleEnd`]. When shutting down, `BYE` follows, and the session is over. Nothing happens if no command is
+    /// in progress.
     pub fn idle(&mut self) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Answering(pending) => {
@@ -91,8 +94,9 @@ impl Session {
         }
     }
 
-    /// Reports with `CLOSED` that the selected mailbox was deleted: no mailbox is selected from now on, whatever the
-    /// result of the pending command. Nothing happens before the login and after the end.
+    /// Reports with `CLOSED` that the selected mailbox was deleted, which the caller must have checked: no mailbox is
+    /// selected from now on, whatever the result of the pending command. Nothing happens before the login and after the
+    /// end.
     pub fn deselect(&mut self) {
         match &mut self.state {
             State::Answering(pending) | State::Idling(pending) => {
@@ -105,8 +109,8 @@ impl Session {
         self.out.note(&Code::Word("CLOSED"), "Mailbox was deleted");
     }
 
-    /// Ends IDLE at this line of the client: emits [`Event::IdleEnd`]. RFC 9051 §6.3.13: only `DONE` is allowed;
-    /// anything else ends it with `BAD`.
+    /// Ends IDLE at this line of the client: emits [`Event::IdleEnd`] with the reply for [`Self::done`], `OK` for
+    /// `DONE` and `BAD` for any other line. RFC 9051 §6.3.13.
     pub(super) fn end_idle(&mut self, pending: PendingCommand, line: &[u8]) {
         self.record_client_line(&String::from_utf8_lossy(line));
         let is_done = line.trim_ascii().eq_ignore_ascii_case(b"DONE");
@@ -115,8 +119,9 @@ impl Session {
         self.event = Some(Event::IdleEnd(reply));
     }
 
-    /// Writes the tagged reply of a command. `BYE` follows when shutting down, or after more than `MAX_BAD_COMMANDS`
-    /// consecutive `BAD` replies.
+    /// Writes the tagged reply of a command; `tag` is `*` if it had none. `BYE` follows and ends the session after more
+    /// than `MAX_BAD_COMMANDS` consecutive `BAD` replies, or when shutting down if a command could be next: not after
+    /// STARTTLS or LOGOUT.
     pub(super) fn tagged(&mut self, tag: &str, reply: &Reply) {
         let Reply { outcome, code, text } = reply;
         self.out.text(tag).text(" ").text(outcome.word()).text(" ");
@@ -130,7 +135,8 @@ impl Session {
         }
     }
 
-    /// Counts consecutive `BAD` replies; more than `MAX_BAD_COMMANDS` end the session with `BYE`.
+    /// Counts consecutive `BAD` replies, which any other reply interrupts; more than `MAX_BAD_COMMANDS` end the session
+    /// with `BYE`.
     fn count_bad_command(&mut self, outcome: Outcome) {
         self.bad_commands = if outcome == Outcome::Bad { self.bad_commands + 1 } else { 0 };
         if MAX_BAD_COMMANDS < self.bad_commands {
@@ -138,7 +144,8 @@ impl Session {
         }
     }
 
-    /// The state of a logged-in session; `None` before the login, and while a command or IDLE is in progress.
+    /// Returns whether a mailbox is selected in a logged-in session that waits for a command; `None` before the login,
+    /// and while a command or IDLE is in progress.
     pub(super) fn session_state(&self) -> Option<SessionState> {
         if let State::Ready(session_state) = self.state { Some(session_state) } else { None }
     }

@@ -6,13 +6,13 @@ use std::str::Chars;
 
 use super::EnvelopeAddress;
 
-/// Parses an unfolded address list, one entry at a time; accepts any text.
+/// Parses an unfolded address list, one entry at a time, with an entry for each begin and end of a group; accepts any
+/// text.
 pub(crate) fn addresses(text: &str) -> impl Iterator<Item = EnvelopeAddress> {
     entries(text).map(|entry| entry.address)
 }
 
-/// Parses an unfolded address list, one entry at a time, with the words of each entry that is not clearly one address;
-/// accepts any text.
+/// Parses an address list as [`addresses`] does, and adds to each entry its words if it is not clearly one address.
 pub(crate) fn entries(text: &str) -> impl Iterator<Item = Entry> {
     Entries { list: List::default(), chars: text.chars(), is_at_end: false }
 }
@@ -35,6 +35,8 @@ struct Entries<'a> {
 impl Iterator for Entries<'_> {
     type Item = Entry;
 
+    /// Parses characters until there is an entry; at the end of the text, ends the last address, and a group that is
+    /// open.
     fn next(&mut self) -> Option<Entry> {
         while self.list.found.is_empty() && !self.is_at_end {
             match self.chars.next() {
@@ -105,7 +107,8 @@ impl List {
         }
     }
 
-    /// Adds text to the phrase and to the bare address, and notes whether it begins another word.
+    /// Adds text to the phrase and to the bare address; sets `is_several_words` if it begins another word of the
+    /// address.
     fn push(&mut self, text: &str) {
         const JOINTS: [char; 2] = ['@', '.'];
         self.is_several_words |= std::mem::take(&mut self.is_word_over)
@@ -116,8 +119,8 @@ impl List {
         self.bare.push_str(text);
     }
 
-    /// Adds the address that was read, if any, to those found: what is in angle brackets, else the bare text. A comment
-    /// is its name if it has no other. Clears what was read.
+    /// Adds the address that was read, if any, to `found`: what is in angle brackets, else the bare text. A comment is
+    /// its name if it has no other. Clears what was read.
     fn finish(&mut self) {
         let phrase = std::mem::take(&mut self.phrase);
         let bare = std::mem::take(&mut self.bare);
@@ -135,8 +138,8 @@ impl List {
         self.found.push_back(Entry { address, words });
     }
 
-    /// If a comma is missing, as in `Ann <ann@a.test> Bob <bob@b.test>`, the words after the first address are the name
-    /// of the second.
+    /// At an angle bracket, finishes the address before it if that has angle brackets, too: a comma is missing, as in
+    /// `Ann <ann@a.test> Bob <bob@b.test>`. The words after the first address are kept as the name of the second.
     fn finish_before_name(&mut self) {
         if self.angle.is_some() {
             let name = self.phrase.split_off(self.phrase_len.min(self.phrase.len()));
@@ -145,7 +148,7 @@ impl List {
         }
     }
 
-    /// Begins a group, named by the text before the colon; its entry has only a local part.
+    /// Begins a group, named by the text before the colon; its entry has the name as local part, and nothing else.
     fn open_group(&mut self) {
         let name = std::mem::take(&mut self.phrase).trim().to_owned();
         self.bare.clear();
@@ -156,7 +159,7 @@ impl List {
         self.found.push_back(Entry { address, words: None });
     }
 
-    /// Ends the group, if one is open; its entry is empty.
+    /// Ends the group, if one is open, and adds the empty entry that stands for its end.
     fn close_group(&mut self) {
         if std::mem::take(&mut self.in_group) {
             self.found.push_back(Entry::default());
@@ -236,8 +239,8 @@ fn angle(chars: &mut Chars<'_>) -> String {
     text
 }
 
-/// Source route (RFC 5322 §4.4), local part and domain. A missing domain is returned as an empty string, because `None`
-/// marks a group.
+/// Splits an address into its source route (RFC 5322 §4.4), local part and domain. A missing domain is returned as an
+/// empty string, because `None` marks a group.
 fn split(address: &str) -> (Option<String>, String, String) {
     let (route, address) = match route_len(address) {
         Some(len) => (Some(address[..len].to_owned()), &address[len + 1..]),
@@ -247,7 +250,7 @@ fn split(address: &str) -> (Option<String>, String, String) {
     (route, local.trim().to_owned(), domain.trim().to_owned())
 }
 
-/// The length of the source route that the address begins with, without its colon; `None` if there is none.
+/// Returns the length of the source route that the address begins with, without its colon; `None` if there is none.
 fn route_len(address: &str) -> Option<usize> {
     let mut in_literal = false;
     let is_end = |char: char| {

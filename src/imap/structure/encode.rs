@@ -12,8 +12,8 @@ use super::{Part, PartContent, Structure, fields};
 /// Bytes per line of base64. RFC 2045 §6.8: 76 characters.
 const LINE_BYTES: usize = 57;
 
-/// Whether a message has a part of Content-Transfer-Encoding `binary`, or NUL anywhere, which is binary whatever its
-/// part says.
+/// Returns whether a message has a part of Content-Transfer-Encoding `binary`, or NUL anywhere, which is binary
+/// whatever its part says.
 pub fn has_binary(structure: &Structure, message: &[u8]) -> bool {
     fn names_binary(part: &Part) -> bool {
         part.encoding.as_deref() == Some("BINARY")
@@ -72,8 +72,8 @@ fn collect(part: &Part, message: &[u8], edits: &mut Vec<(Range<usize>, Vec<u8>)>
     }
 }
 
-/// The range in the message of the value of Content-Transfer-Encoding, from the colon to before its line end; `None` if
-/// the part has no such field.
+/// Returns the range in the message of the value of Content-Transfer-Encoding, from the colon to before its line end;
+/// `None` if the part has no such field.
 fn encoding_value(part: &Part, message: &[u8]) -> Option<Range<usize>> {
     let header = &message[part.header.range()];
     let field = fields(header).find(|field| field.is("Content-Transfer-Encoding"))?;
@@ -81,7 +81,7 @@ fn encoding_value(part: &Part, message: &[u8]) -> Option<Range<usize>> {
     Some(start..start + field.value.trim_ascii_end().len())
 }
 
-/// Where another field would be added to the header of a part: before its empty line.
+/// Returns where in the message another field would be added to the header of a part: before its empty line.
 fn header_end(part: &Part, message: &[u8]) -> usize {
     let header = &message[part.header.range()];
     let empty_lines: [&[u8]; 2] = [b"\r\n", b"\n"];
@@ -90,7 +90,7 @@ fn header_end(part: &Part, message: &[u8]) -> usize {
     part.header.range().end - empty_lines.iter().find(is_last).map_or(0, |line| line.len())
 }
 
-/// The bytes in base64, in lines of at most 76 characters that each end in CR LF.
+/// Returns the bytes in base64, in lines of at most 76 characters that each end in CR LF.
 fn in_base64(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.chunks(LINE_BYTES).map(|line| STANDARD.encode(line) + "\r\n");
     lines.collect::<String>().into_bytes()

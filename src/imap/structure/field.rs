@@ -12,14 +12,14 @@ pub struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// Whether the field has this name, in any case.
+    /// Returns whether the field has this name, in any case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
-/// The fields at the beginning of these bytes, up to an empty line or a line that is not a field; a line `From ...` of
-/// a mailbox file before them is skipped.
+/// Iterates over the fields at the beginning of these bytes, up to an empty line or a line that is not a field; a line
+/// `From ...` of a mailbox file before them is skipped.
 pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = skip_mbox_line(header);
     std::iter::from_fn(move || {
@@ -54,12 +54,12 @@ fn skip_mbox_line(message: &[u8]) -> &[u8] {
     message
 }
 
-/// Length of the first line, with its end.
+/// Returns the length of the first line, with its end.
 pub(super) fn line_len(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |found| found + 1)
 }
 
-/// Length of the first field, with its folded lines; `None` if the first line is not a field.
+/// Returns the length of the first field, with its folded lines; `None` if the first line is not a field.
 fn field_len(bytes: &[u8]) -> Option<usize> {
     let first = line_len(bytes);
     if !is_field_line(&bytes[..first]) {
@@ -80,8 +80,8 @@ fn is_field_line(line: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| !byte.is_ascii_control() && *byte != b' ')
 }
 
-/// The value as text on one line, trimmed, without line ends and NUL; other whitespace stays. RFC 5322 §2.2.3. Bytes
-/// that are not UTF-8 violate RFC 6532 and are read as Latin-1.
+/// Returns the value of a field as text on one line, trimmed, without line ends and NUL; other whitespace stays. RFC
+/// 5322 §2.2.3. Bytes that are not UTF-8 violate RFC 6532 and are read as Latin-1.
 pub fn unfold(value: &[u8]) -> String {
     let kept: Vec<u8> = value.trim_ascii().iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
     String::from_utf8(kept).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())

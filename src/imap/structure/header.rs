@@ -45,33 +45,34 @@ impl<'a> Header<'a> {
         Self { first, others }
     }
 
-    /// The value of the first field of this name, with its folding; the name must be written as in [`NAMES`].
+    /// Returns the value of the first field of this name, with its folding; `None` if it is missing, or the name is not
+    /// written as in [`NAMES`].
     fn raw(&self, name: &str) -> Option<&'a [u8]> {
-        self.first[place(name)?]
+        self.first[name_index(name)?]
     }
 
-    /// The value of the first field of this name, unfolded.
+    /// Returns the value of the first field of this name, unfolded, also an empty one; `None` as for [`Header::raw`].
     fn text(&self, name: &str) -> Option<String> {
         self.raw(name).map(unfold)
     }
 
-    /// The value of the first field of this name, unfolded; `None` if it is missing or empty.
+    /// Returns the value of the first field of this name, unfolded; `None` if it is missing or empty.
     fn word(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
-    /// The addresses of all fields with this name. RFC 5322 §3.6 allows one, but the addresses of a second one are
-    /// recipients, too.
+    /// Returns the addresses of all fields with this name, written as in [`NAMES`]; an empty list without one. RFC 5322
+    /// §3.6 allows one field, but the addresses of a second one are recipients, too.
     fn addresses(&self, name: &str) -> AddressList {
         let mut list = self.text(name).unwrap_or_default();
-        for (_, value) in self.others.iter().filter(|(at, _)| place(name) == Some(*at)) {
+        for (_, value) in self.others.iter().filter(|(at, _)| name_index(name) == Some(*at)) {
             list.push_str(", ");
             list.push_str(&unfold(value));
         }
         AddressList::new(list)
     }
 
-    /// Returns the fields of `ENVELOPE`: of texts the first field of a name, of addresses all of them.
+    /// Returns the values of `ENVELOPE`: texts from the first field of a name, addresses from all fields of a name.
     pub(super) fn envelope(&self) -> Envelope {
         let addresses = |name| self.addresses(name);
         Envelope {
@@ -88,7 +89,7 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Returns a part described by its header, still without its position and content; `default` is its type and
+    /// Returns a part described by this header, still without its position and content; `default` is its type and
     /// subtype if Content-Type is missing or invalid. Text without Content-Type gets the parameter `charset=us-ascii`.
     pub(super) fn part(&self, default: (&str, &str)) -> Part {
         let content_type = self.text("Content-Type").map(|text| parameterized(&text));
@@ -117,8 +118,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// The index of a name in [`NAMES`], written as there.
-fn place(name: &str) -> Option<usize> {
+/// Returns the index of a name in [`NAMES`], in the same case; `None` if it is not there.
+fn name_index(name: &str) -> Option<usize> {
     NAMES.iter().position(|known| *known == name)
 }
 
@@ -128,7 +129,8 @@ fn disposition(text: &str) -> Option<Disposition> {
     (!kind.is_empty()).then_some(Disposition { kind, parameters })
 }
 
-/// Returns the type and the subtype in `text/plain`, in the case as given; `None` if it is not a media type.
+/// Splits the value of Content-Type, as in `text/plain`, into type and subtype, in the case as given; `None` if it is
+/// not a media type.
 fn media_type(value: &str) -> Option<(String, String)> {
     let (kind, subtype) = value.split_once('/')?;
     let (kind, subtype) = (kind.trim(), subtype.trim());
@@ -136,7 +138,8 @@ fn media_type(value: &str) -> Option<(String, String)> {
     (token(kind) && token(subtype)).then(|| (kind.to_owned(), subtype.to_owned()))
 }
 
-/// The encoding in upper case, without comments, and without the `;` that some programs append.
+/// Returns the value of Content-Transfer-Encoding in upper case, without comments, and without the `;` that some
+/// programs append.
 fn encoding(text: &str) -> String {
     without_comments(text).split(';').next().unwrap_or_default().trim().to_ascii_uppercase()
 }

@@ -20,7 +20,8 @@ pub(super) fn structure(content: &[u8]) -> Structure {
     reader.message(0..content.len(), MAX_DEPTH)
 }
 
-/// Returns the most parts that a message may have: `MIN_PARTS`, and one more for each `BYTES_PER_PART` of its size.
+/// Returns the most parts that a message with this content may have: `MIN_PARTS`, and one more for each
+/// `BYTES_PER_PART` of its size.
 pub(super) fn max_parts(content: &[u8]) -> usize {
     MIN_PARTS + content.len() / BYTES_PER_PART
 }
@@ -38,14 +39,15 @@ impl<'a> Reader<'a> {
         Structure { envelope: header.envelope(), part }
     }
 
-    /// The parsed header at the beginning of the range, and where it ends in the content.
+    /// Parses the header at the beginning of the range, and returns it with its end, as a position in the content.
     fn header(&self, range: Range<usize>) -> (Header<'a>, usize) {
         let end = range.start + header_len(&self.content[range.clone()]);
         (Header::of(&self.content[range.start..end]), end)
     }
 
-    /// Fills in the position, lines and content of the part; `header_end` is where its body begins. A multipart without
-    /// parts becomes `text/plain`, an attached message that is not parsed `application/octet-stream`.
+    /// Fills in the position, lines and content of the part at this range, of which the header is parsed; `header_end`
+    /// is where its body begins. A multipart without parts becomes `text/plain`, an attached message that is not parsed
+    /// `application/octet-stream`.
     fn part(&mut self, mut part: Part, range: Range<usize>, header_end: usize, depth: usize) -> Part {
         let body = header_end..range.end;
         part.content = self.inside(&part, body.clone(), depth);
@@ -65,8 +67,9 @@ impl<'a> Reader<'a> {
         part
     }
 
-    /// Parses what the body of a part contains: the parts of a multipart, or a message. A leaf if there are none, or
-    /// none are allowed: `depth`, the levels that may still nest, is 0, or the message has too many parts.
+    /// Parses what the body of a part contains: the parts of a multipart, or a message. A leaf for other types, if
+    /// there are no parts, or if none are allowed: `depth`, the levels that may still nest, is 0, or the message has
+    /// too many parts.
     fn inside(&mut self, part: &Part, body: Range<usize>, depth: usize) -> PartContent {
         if depth == 0 {
             return PartContent::Leaf;
@@ -87,8 +90,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The parts of a multipart, of type `default` if they have no other; empty without a boundary, or if no more parts
-    /// are allowed.
+    /// Parses the parts of a multipart, of type `default` if they have no other; empty without a boundary or parts, or
+    /// if no more parts are allowed.
     fn parts(&mut self, boundary: &str, body: Range<usize>, default: (&str, &str), depth: usize) -> Vec<Part> {
         let boundary = boundary.as_bytes();
         if boundary.is_empty() || self.parts_left == 0 {
@@ -106,9 +109,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns the ranges of the parts between boundaries, at most `max_parts`: the last one then holds the rest, up to the
-/// closing boundary. An unclosed part extends to the end. The line end before a boundary belongs to the boundary.
-/// RFC 2046 §5.1.1.
+/// Returns the ranges of the parts between boundaries in the body, at most `max_parts`: the last one then holds the
+/// rest, up to the closing boundary. An unclosed part extends to the end. The line end before a boundary belongs to the
+/// boundary. RFC 2046 §5.1.1.
 fn split(content: &[u8], body: Range<usize>, boundary: &[u8], max_parts: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut open = None;
@@ -132,8 +135,8 @@ fn split(content: &[u8], body: Range<usize>, boundary: &[u8], max_parts: usize) 
     parts
 }
 
-/// Returns `None` if the line is no boundary, `Some(true)` if it is the closing one, which ends in `--`, and
-/// `Some(false)` for others.
+/// Returns whether a line is the closing boundary, which ends in `--`: `Some(false)` if it is a boundary that begins a
+/// part, `None` if it is none. Whitespace behind it is allowed.
 fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
     let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii_end();
     match rest {
@@ -143,21 +146,22 @@ fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
     }
 }
 
-/// The end of a part that begins at `start`, before the line end that precedes the boundary at `at`.
+/// Returns the end of a part that begins at `start`: the position before the line end that precedes the boundary at
+/// `at`.
 fn line_end_before(content: &[u8], start: usize, at: usize) -> usize {
     let part = &content[start..at];
     let part = part.strip_suffix(b"\n").unwrap_or(part);
     start + part.strip_suffix(b"\r").unwrap_or(part).len()
 }
 
-/// Counts lines; a last line without line end counts.
+/// Returns the number of lines; a last line without line end counts.
 fn lines(body: &[u8]) -> u32 {
     let ends = body.iter().filter(|byte| **byte == b'\n').count();
     let open = body.last().is_some_and(|byte| *byte != b'\n');
     u32::try_from(ends + usize::from(open)).unwrap_or(u32::MAX)
 }
 
-/// Converts a range of the content; an end before the start becomes the start.
+/// Returns a range of the content as [`Span`]; an end before the start becomes the start.
 fn span(range: Range<usize>) -> Span {
     // The content was limited to 32 bits at the start.
     Span { start: range.start as u32, end: range.end.max(range.start) as u32 }

@@ -48,13 +48,13 @@ pub struct Span {
 }
 
 impl Span {
-    /// Its length.
+    /// Returns its length, in bytes.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(self) -> usize {
         (self.end - self.start) as usize
     }
 
-    /// The range for slicing.
+    /// Returns the range, for slicing the content.
     pub fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -130,7 +130,8 @@ impl Part {
         self.kind == "text" || matches!(self.content, PartContent::Message(_))
     }
 
-    /// The value of a Content-Type parameter, whose name is given in lower case.
+    /// Returns the value of the first Content-Type parameter with this name, which is given in lower case; `None` if
+    /// there is none.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -167,17 +168,17 @@ pub struct Envelope {
 pub struct AddressList(String);
 
 impl AddressList {
-    /// The list in the unfolded value of a field.
+    /// Keeps the list in the unfolded value of a field, without parsing it.
     pub(crate) fn new(value: String) -> Self {
         Self(value)
     }
 
-    /// The addresses and the begins and ends of groups, in order.
+    /// Parses the list: iterates over the addresses and the begins and ends of groups, in order.
     pub fn iter(&self) -> impl Iterator<Item = EnvelopeAddress> {
         address::addresses(&self.0)
     }
 
-    /// Whether it has neither an address nor a group.
+    /// Returns whether the list has neither an address nor a group.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
@@ -209,19 +210,20 @@ impl Structure {
         mime::structure(content)
     }
 
-    /// A structure of which only the header of the outermost part is filled in, for callers that need no more.
+    /// Returns a structure of which only the header of the outermost part is filled in, for callers that need no more.
     pub fn of_header(content: &[u8]) -> Self {
         let header = Span { start: 0, end: field::header_len(content).try_into().unwrap_or(u32::MAX) };
         Self { part: Part { header, ..Part::default() }, ..Self::default() }
     }
 
-    /// Returns the stored form: a byte with the version, then the structure.
+    /// Returns the form for storage: a byte with the version, then the structure.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Strings, numbers and lists always serialize.
         postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
     }
 
-    /// Reads the stored form; `None` if it is of another version or damaged, and then the message must be parsed again.
+    /// Reads the form of [`Structure::to_bytes`]; `None` if it is of another version or damaged: then the message must
+    /// be parsed again.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes.strip_prefix(&[VERSION])?).ok()
     }

@@ -14,7 +14,7 @@ enum Found<'a> {
 }
 
 /// Returns the bytes of a section of the message as a whole, trace lines included in all but TEXT, in pieces; `None`
-/// for MIME, which only parts have. It needs no structure: the header ends where it ends.
+/// for MIME, which only parts have. It needs no structure: the end of the header is found in the bytes.
 pub fn message_section(text: &SectionText, message: &Message) -> Option<Vec<Bytes>> {
     let content = message.content.bytes();
     match text {
@@ -24,8 +24,8 @@ pub fn message_section(text: &SectionText, message: &Message) -> Option<Vec<Byte
     }
 }
 
-/// The bytes of HEADER or HEADER.FIELDS, from a header that is given as its trace fields and the rest; `None` for other
-/// sections, MIME included.
+/// Returns the bytes of HEADER, HEADER.FIELDS or HEADER.FIELDS.NOT, from a header that is given as its trace fields and
+/// the rest; `None` for other sections, MIME included.
 pub fn header_section(text: &SectionText, header: [Bytes; 2]) -> Option<Vec<Bytes>> {
     match text {
         SectionText::Header => Some(header.to_vec()),
@@ -35,8 +35,8 @@ pub fn header_section(text: &SectionText, header: [Bytes; 2]) -> Option<Vec<Byte
 }
 
 impl Structure {
-    /// Returns the bytes of a section, in pieces; `None` if the part does not exist, or does not have this section:
-    /// HEADER, HEADER.FIELDS and TEXT are those of a message, so a part has them only if it contains one.
+    /// Returns the bytes of a section, in pieces; `None` if its part does not exist, or does not have it: HEADER,
+    /// HEADER.FIELDS and TEXT are sections of a message, so a part has them only if it contains one.
     pub fn section(&self, section: &Section, message: &Message) -> Option<Vec<Bytes>> {
         let slice = |span: Span| message.content.bytes().slice(span.range());
         let inner = match (self.find(&section.part)?, &section.text) {
@@ -61,7 +61,8 @@ impl Structure {
         }
     }
 
-    /// The part at a path of numbers, the outermost one for an empty path; `None` if it does not exist.
+    /// Returns the part at a path of numbers from 1, the message itself as a part for an empty path; `None` if it does
+    /// not exist.
     pub fn part(&self, path: &[u32]) -> Option<&Part> {
         match self.find(path)? {
             Found::Root(message) => Some(&message.part),
@@ -69,8 +70,8 @@ impl Structure {
         }
     }
 
-    /// The part at a path of numbers from 1, or the message for an empty path; `None` if it does not exist. RFC 9051
-    /// §6.4.5.1: every message has at least one part, itself if it is not multipart.
+    /// Finds the part at a path of numbers from 1, or the message for an empty path; `None` if it does not exist. RFC
+    /// 9051 §6.4.5.1: every message has at least one part, itself if it is not multipart.
     fn find(&self, path: &[u32]) -> Option<Found<'_>> {
         let mut found: Option<&Part> = None;
         for number in path {
@@ -111,8 +112,8 @@ pub fn pick_fields(header: &[impl AsRef<[u8]>], names: &[String], not: bool) -> 
     picked.into()
 }
 
-/// The part of the bytes that `<first.count>` asks for, as slices of the pieces; empty beyond their end. RFC 9051
-/// §6.4.5.
+/// Returns the range of the bytes that `<first.count>` asks for, `first` counted from 0, as slices of the pieces; empty
+/// beyond their end. RFC 9051 §6.4.5.
 pub fn partial(pieces: &[Bytes], (first, count): (u32, u32)) -> Vec<Bytes> {
     let (mut skip, mut left) = (first as usize, count as usize);
     let mut kept = Vec::new();

@@ -48,13 +48,13 @@ pub fn parse_date(text: &str) -> Option<Date> {
     Date::new(digits(year, 4)? as i16, month as i8, digits(day, day.len())? as i8).ok()
 }
 
-/// The number of exactly `len` ASCII digits; `None` for any other text.
+/// Parses a number of exactly `len` ASCII digits; `None` for any other text, and above 65,535.
 pub(super) fn digits(text: &str, len: usize) -> Option<u16> {
     (text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-/// Returns the 26 characters of `date-time` without its quotes, in UTC, with two digits for the day. The year is
-/// limited to 0 to 9999.
+/// Returns a time as the 26 characters of `date-time` without its quotes, in UTC, with two digits for the day. The year
+/// is limited to 0 to 9999.
 pub fn format_date_time(time: Timestamp) -> [u8; 26] {
     let time = Offset::UTC.to_datetime(time);
     let mut text = *b"00-Jan-0000 00:00:00 +0000";
@@ -74,7 +74,7 @@ pub fn format_date_time(time: Timestamp) -> [u8; 26] {
     text
 }
 
-/// The day of a time for `SINCE` and similar keys: in UTC, as dates are written.
+/// Returns the day of a time for `SINCE` and similar keys: that in UTC, as [`format_date_time`] writes it.
 pub fn day_of(time: Timestamp) -> Date {
     time.to_zoned(TimeZone::UTC).date()
 }

@@ -26,32 +26,32 @@ impl SystemFlags {
         (Self::DRAFT, "\\Draft"),
     ];
 
-    /// The set as stored; unknown bits are dropped.
+    /// Returns the set of a stored number, as from [`Self::bits`]; unknown bits are dropped.
     pub fn from_bits(bits: u8) -> Self {
         Self(bits & 31)
     }
 
-    /// The set as a number for storage.
+    /// Returns the set as a number for storage.
     pub fn bits(self) -> u8 {
         self.0
     }
 
-    /// Whether all of `other` are in the set.
+    /// Returns whether all flags of `other` are in this set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Both sets together.
+    /// Returns the union of both sets.
     pub fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The set without `other`.
+    /// Returns the set without the flags of `other`.
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// The system flag of this name, with its backslash, in any case; `None` for `\Recent` and others.
+    /// Returns the system flag of this name, with its backslash, in any case; `None` for `\Recent` and others.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(flag, _)| *flag)
     }
@@ -72,12 +72,12 @@ pub(crate) fn is_atom_char(byte: u8) -> bool {
 }
 
 impl Flags {
-    /// Whether this can be a keyword: an atom, which is sent as it is. RFC 9051 §9 (flag-keyword).
+    /// Returns whether a word can be a keyword: an atom, which is sent without quotes. RFC 9051 §9 (flag-keyword).
     pub fn is_keyword(word: &str) -> bool {
         !word.is_empty() && word.bytes().all(is_atom_char)
     }
 
-    /// Adds a keyword unless it exists in any case; the first spelling stays. RFC 9051 §2.3.2.
+    /// Adds a keyword unless the set has it, in any case; then the spelling in the set stays. RFC 9051 §2.3.2.
     pub fn add_keyword(&mut self, keyword: &str) {
         if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(keyword)) {
             self.keywords.push(keyword.to_owned());
@@ -98,12 +98,13 @@ const PASSED: char = 'P';
 const FORWARDED: &str = "$Forwarded";
 
 impl Flags {
-    /// Whether this is a Maildir flag that stands for a system flag or `$Forwarded`.
+    /// Returns whether a character is a Maildir flag that stands for a system flag or `$Forwarded`.
     pub fn is_letter(char: char) -> bool {
         char == PASSED || LETTERS.iter().any(|(known, _)| *known == char)
     }
 
-    /// The Maildir flags in alphabetical order, as in `FS`: for the system flags, and `P` for `$Forwarded`.
+    /// Returns the Maildir flags for these flags, in alphabetical order, as in `FS`: those of the system flags, and `P`
+    /// for `$Forwarded`; other keywords have none.
     pub fn to_letters(&self) -> String {
         let system = LETTERS.iter().filter(|(_, flag)| self.system.contains(*flag)).map(|(char, _)| *char);
         let passed = self.keywords.iter().any(|word| word.eq_ignore_ascii_case(FORWARDED)).then_some(PASSED);
@@ -112,8 +113,8 @@ impl Flags {
         letters.into_iter().collect()
     }
 
-    /// Returns the flags for Maildir flags, in any order, with the keyword `$Forwarded` for `P`; unknown ones are
-    /// ignored.
+    /// Returns the flags that Maildir flags, in any order, stand for, with the keyword `$Forwarded` for `P`; unknown
+    /// ones are ignored.
     pub fn from_letters(letters: &str) -> Self {
         let named = LETTERS.iter().filter(|(char, _)| letters.contains(*char));
         let system = named.fold(SystemFlags::NONE, |all, (_, flag)| all.with(*flag));
@@ -121,7 +122,7 @@ impl Flags {
         Self { system, keywords: passed.into_iter().collect() }
     }
 
-    /// The keywords that have no Maildir flag: all but `$Forwarded`.
+    /// Returns the keywords that have no Maildir flag, and need another place: all but `$Forwarded`.
     pub fn without_letters(&self) -> Vec<&str> {
         let words = self.keywords.iter().map(String::as_str);
         words.filter(|word| !word.eq_ignore_ascii_case(FORWARDED)).collect()

@@ -33,7 +33,7 @@ pub fn utf7_decode(wire: &str) -> Option<String> {
     Some(name)
 }
 
-/// The text in big-endian UTF-16; `None` if it is invalid.
+/// Decodes big-endian UTF-16; `None` if it is invalid.
 fn utf16_decode(bytes: &[u8]) -> Option<String> {
     let (pairs, []) = bytes.as_chunks::<2>() else { return None };
     let units: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
@@ -61,7 +61,7 @@ pub fn utf7_encode(name: &str) -> String {
     wire
 }
 
-/// Appends the collected UTF-16, if there is any, as `&...-`, and clears it.
+/// Appends the UTF-16 collected in `shifted`, if there is any, to `wire` as `&...-`, and clears it.
 fn shift_back(wire: &mut String, shifted: &mut Vec<u8>) {
     if !shifted.is_empty() {
         wire.push('&');
@@ -71,8 +71,8 @@ fn shift_back(wire: &mut String, shifted: &mut Vec<u8>) {
     }
 }
 
-/// Whether a whole name matches a `LIST` pattern, in the same case: `*` matches anything, `%` anything within one
-/// level. RFC 9051 §6.3.9. Takes time proportional to the product of the lengths, for any pattern.
+/// Returns whether a whole name matches a `LIST` pattern, in the same case: `*` matches anything, `%` anything without
+/// the delimiter. RFC 9051 §6.3.9. Takes time proportional to the product of the lengths, for any pattern.
 pub fn pattern_matches(pattern: &str, name: &str, delimiter: char) -> bool {
     let name: Vec<char> = name.chars().collect();
     // `reached[n]`: the pattern so far matches the first n characters.

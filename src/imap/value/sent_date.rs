@@ -48,8 +48,8 @@ struct Parts {
 }
 
 impl Parts {
-    /// Reads a word as the first part that it can be, and sets that; of a part that comes twice, the first counts.
-    /// Other words are ignored; one with `-` inside, as in `1-Jan-2026`, is several words.
+    /// Reads a word as the first of these that it can be: day, year, zone, time, name of a month or zone. Sets that
+    /// part unless it is set. Other words are ignored; one with `-` inside, as in `1-Jan-2026`, is several words.
     fn take(&mut self, word: &str) {
         let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
         if is_number && self.day.is_none() && word.len() <= 2 {
@@ -68,8 +68,8 @@ impl Parts {
         }
     }
 
-    /// Reads the name of a month, which may be written in full, or of a zone, unless there is one already; weekdays and
-    /// unknown names are ignored.
+    /// Reads the name of a month, which may be written in full, or of a zone, and sets that unless it is set; weekdays
+    /// and unknown names are ignored.
     fn take_name(&mut self, word: &str) {
         let Some(start) = word.get(..3) else { return };
         if WEEKDAYS.iter().any(|day| day.eq_ignore_ascii_case(start)) {
@@ -85,8 +85,8 @@ impl Parts {
     }
 }
 
-/// The year; `None` if it has not two to four digits. RFC 5322 §4.3: two digits are a year from 1950 to 2049, three are
-/// added to 1900.
+/// Returns the year that these digits mean; `None` if there are not two to four. RFC 5322 §4.3: two digits are a year
+/// from 1950 to 2049, three are added to 1900.
 fn year(digits: &str) -> Option<i16> {
     let number: i16 = digits.parse().ok()?;
     match digits.len() {

@@ -18,8 +18,9 @@ pub enum SequenceSet {
 }
 
 impl SequenceSet {
-    /// Returns the numbers of the set, sorted and merged, with `last` for `*`; numbers above `last` stay, 0 is left
-    /// out. `last` is 0 in an empty mailbox. [`SequenceSet::Saved`] has no numbers of its own and is empty.
+    /// Returns the numbers of the set, sorted and merged, with `last`, the highest number in use, for `*`; numbers
+    /// above `last` stay, 0 is left out. `last` is 0 in an empty mailbox. [`SequenceSet::Saved`] has no numbers of its
+    /// own and is empty.
     pub fn resolve(&self, last: u32) -> Numbers {
         let Self::Ranges(ranges) = self else { return Numbers::default() };
         let value = |number: &Number| number.map_or(last, NonZeroU32::get);
@@ -33,8 +34,8 @@ impl SequenceSet {
             .collect()
     }
 
-    /// Returns whether it contains a number if `*` is `last`; `false` for [`SequenceSet::Saved`], which has no numbers
-    /// of its own.
+    /// Returns whether the set contains a number, with `last`, the highest number in use, for `*`; `false` for
+    /// [`SequenceSet::Saved`], which has no numbers of its own.
     pub fn contains(&self, number: u32, last: u32) -> bool {
         let Self::Ranges(ranges) = self else { return false };
         let value = |number: &Number| number.map_or(last, NonZeroU32::get);
@@ -65,51 +66,53 @@ impl Numbers {
         }
     }
 
-    /// Whether the number is in the set.
+    /// Returns whether the number is in the set.
     pub fn contains(&self, number: u32) -> bool {
         let after = self.0.partition_point(|range| *range.start() <= number);
         after != 0 && number <= *self.0[after - 1].end()
     }
 
-    /// The ranges, lowest first.
+    /// Returns the ranges, lowest first.
     pub fn ranges(&self) -> &[RangeInclusive<u32>] {
         &self.0
     }
 
-    /// Every number, lowest first. A set may span all 32 bits: limit it to existing numbers before iterating.
+    /// Iterates over every number, lowest first. A set may span all 32 bits: limit it to existing numbers before
+    /// iterating.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().cloned().flatten()
     }
 
-    /// Returns the numbers at the places of a page, counted among the numbers of this set; empty if the page is beyond
-    /// the end. RFC 9394 §3.1.
+    /// Returns the numbers of a page of this set: those at its places, counted from the lowest or the highest number;
+    /// empty if the page is beyond the end. RFC 9394 §3.1.
     pub fn page(&self, page: Window) -> Self {
         let places = page.places(self.count() as usize);
         self.iter().skip(places.start).take(places.len()).collect()
     }
 
-    /// The number of elements.
+    /// Returns how many numbers are in the set.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|range| u64::from(range.end() - range.start()) + 1).sum()
     }
 
-    /// Whether the set is empty.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The lowest number.
+    /// Returns the lowest number; `None` if the set is empty.
     pub fn first(&self) -> Option<u32> {
         self.0.first().map(|range| *range.start())
     }
 
-    /// The highest number.
+    /// Returns the highest number; `None` if the set is empty.
     pub fn last(&self) -> Option<u32> {
         self.0.last().map(|range| *range.end())
     }
 }
 
 impl FromIterator<RangeInclusive<u32>> for Numbers {
+    /// Collects ranges in any order, which may overlap: sorts and merges them, and leaves out empty ones.
     fn from_iter<I: IntoIterator<Item = RangeInclusive<u32>>>(ranges: I) -> Self {
         let mut sorted: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
         sorted.sort_unstable_by_key(|range| *range.start());
@@ -127,12 +130,14 @@ impl FromIterator<RangeInclusive<u32>> for Numbers {
 }
 
 impl FromIterator<u32> for Numbers {
+    /// Collects numbers in any order; one that comes twice counts once.
     fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> Self {
         numbers.into_iter().map(|number| number..=number).collect()
     }
 }
 
 impl std::fmt::Display for Numbers {
+    /// Writes the set as in IMAP, such as `1:3,5`; nothing if it is empty.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, range) in self.0.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };

@@ -13,7 +13,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// The places of the page, from 0, in a list of this length; empty if the page is beyond the end.
+    /// Returns the places of the page, from 0, in a list of this length; empty if the page is beyond the end.
     pub fn places(self, len: usize) -> Range<usize> {
         let (from, to) = (self.bounds.0.min(self.bounds.1).get(), self.bounds.0.max(self.bounds.1).get());
         let (start, end) = ((from as usize - 1).min(len), (to as usize).min(len));
@@ -22,6 +22,7 @@ impl Window {
 }
 
 impl std::fmt::Display for Window {
+    /// Writes the page as the client sent it, such as `1:100` or `-1:-100`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sign = if self.from_end { "-" } else { "" };
         write!(f, "{sign}{}:{sign}{}", self.bounds.0, self.bounds.1)

@@ -4,7 +4,7 @@ use super::ResponseBuffer;
 use crate::imap::structure::{Disposition, Part, PartContent};
 
 impl ResponseBuffer {
-    /// Writes the structure of a part: as in `BODYSTRUCTURE` if `extensible` is set, else as in `BODY`.
+    /// Writes the structure of a part, in parentheses: as in `BODYSTRUCTURE` if `extensible` is set, else as in `BODY`.
     pub(crate) fn body(&mut self, part: &Part, extensible: bool) {
         self.text("(");
         match &part.content {
@@ -36,14 +36,15 @@ impl ResponseBuffer {
         self.text(")");
     }
 
-    /// The values that every part except a multipart has, from type to size. RFC 9051 §9 (body-fields).
+    /// Writes the values that every part except a multipart has, from type to size. RFC 9051 §9 (body-fields).
     fn single(&mut self, part: &Part) {
         self.string(&part.kind).text(" ").string(&part.subtype).text(" ").parameters(&part.parameters);
         self.text(" ").nstring(part.id.as_deref()).text(" ").nstring(part.description.as_deref());
         self.text(" ").string(part.encoding.as_deref().unwrap_or("7BIT")).text(" ").number(part.body.len() as u64);
     }
 
-    /// Disposition, languages and location, each after a space. RFC 9051 §9 (body-ext-1part, body-ext-mpart).
+    /// Writes disposition, languages and location, each after a space, `NIL` for one that is missing. RFC 9051 §9
+    /// (body-ext-1part, body-ext-mpart).
     fn disposition(&mut self, part: &Part) {
         match &part.disposition {
             None => self.text(" NIL"),
@@ -63,7 +64,7 @@ impl ResponseBuffer {
         self.text(" ").nstring(part.location.as_deref());
     }
 
-    /// Writes parameters as a list, or NIL if there are none. RFC 9051 §9 (body-fld-param).
+    /// Writes parameters as a list in parentheses, or `NIL` if there are none. RFC 9051 §9 (body-fld-param).
     fn parameters(&mut self, parameters: &[(String, String)]) -> &mut Self {
         if parameters.is_empty() {
             return self.text("NIL");

@@ -31,17 +31,18 @@ pub struct ResponseBuffer {
 }
 
 impl ResponseBuffer {
-    /// The number of buffered bytes.
+    /// Returns the number of bytes that were not taken yet.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the buffer is empty.
+    /// Returns whether there are no bytes left to take.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Takes the next piece to send out of the buffer, also one that was still growing; `None` if the buffer is empty.
+    /// Takes the next piece to send out of the buffer; if it is the one that still grows, that is ended. `None` if the
+    /// buffer is empty.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         if self.ready.is_empty() && !self.tail.is_empty() {
             self.cut();
@@ -51,14 +52,14 @@ impl ResponseBuffer {
         Some(piece)
     }
 
-    /// Reserves space for a large response; it is released when all output was taken and no more is expected for a
-    /// while.
+    /// Reserves space for a response of this many bytes; [`Session`](crate::imap::Session) releases it when all output
+    /// was taken and no more is expected for a while.
     pub fn reserve(&mut self, bytes: usize) {
         self.tail.reserve(bytes);
         self.wide = true;
     }
 
-    /// Releases the space of a large response, when no output is expected for a while. Nothing happens unless all
+    /// Releases the space of [`Self::reserve`], for when no output is expected for a while. Nothing happens unless all
     /// output was taken, and space was reserved.
     pub(crate) fn release_memory(&mut self) {
         if self.tail.is_empty() && std::mem::take(&mut self.wide) {
@@ -67,7 +68,7 @@ impl ResponseBuffer {
         }
     }
 
-    /// Takes the whole output, to store it instead of sending it.
+    /// Takes the whole output out of the buffer, to store it instead of sending it.
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len);
         while let Some(piece) = self.take() {
@@ -76,7 +77,7 @@ impl ResponseBuffer {
         bytes
     }
 
-    /// Ends the growing piece, so that it can be sent; notes the rest of it in the dialogue.
+    /// Ends the growing piece, so that it can be sent; notes in the dialogue what of it is not noted yet.
     fn cut(&mut self) {
         self.note_to(self.tail.len());
         self.ready.push_back(self.tail.split().freeze());
@@ -89,7 +90,7 @@ impl ResponseBuffer {
         self.line = self.tail.len();
     }
 
-    /// Returns the dialogue in which the output is noted, for what the client sends.
+    /// Returns the dialogue in which the output is noted, so that the session notes there what the client sends.
     pub(crate) fn dialogue_mut(&mut self) -> &mut Dialogue {
         &mut self.dialogue
     }
@@ -99,7 +100,7 @@ impl ResponseBuffer {
         self.utf8 = true;
     }
 
-    /// Notes the tail from the start of the line up to `end` in the dialogue.
+    /// Notes the bytes of the growing piece in the dialogue, from those that are not noted yet up to `end`.
     fn note_to(&mut self, end: usize) {
         if self.dialogue.is_wanted() && self.line < end {
             self.dialogue.note_lines(Side::Server, &String::from_utf8_lossy(&self.tail[self.line..end]));
@@ -112,19 +113,19 @@ impl ResponseBuffer {
         self.dialogue.note_data(Side::Server, bytes);
     }
 
-    /// Adds bytes unchanged.
+    /// Writes bytes unchanged.
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.tail.extend_from_slice(bytes);
         self.len += bytes.len();
         self
     }
 
-    /// Adds text unchanged.
+    /// Writes text unchanged.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.raw(text.as_bytes())
     }
 
-    /// Adds text without its ASCII control characters, so that it stays on one line.
+    /// Writes text without its ASCII control characters, so that it stays on one line.
     pub(crate) fn line_text(&mut self, text: &str) -> &mut Self {
         for part in text.split(|char: char| char.is_ascii_control()) {
             self.text(part);
@@ -141,7 +142,7 @@ impl ResponseBuffer {
         self
     }
 
-    /// Adds a number.
+    /// Writes a number in decimal.
     pub fn number(&mut self, number: impl Into<u64>) -> &mut Self {
         let mut number: u64 = number.into();
         let mut digits = [0; 20];
@@ -156,7 +157,8 @@ impl ResponseBuffer {
         }
     }
 
-    /// Adds a string: quoted if it is short ASCII without line ends and NUL, else as a literal. RFC 9051 §4.3.
+    /// Writes a string: quoted if it is ASCII without line ends and NUL, and at most `MAX_QUOTED_BYTES` long, else as a
+    /// literal. RFC 9051 §4.3.
     pub fn string(&mut self, text: &str) -> &mut Self {
         let plain = |byte: u8| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0);
         if MAX_QUOTED_BYTES < text.len() || !text.bytes().all(plain) {
@@ -165,7 +167,8 @@ impl ResponseBuffer {
         self.quoted(text)
     }
 
-    /// Adds the text in quotes, with `"` and `\` escaped; other characters are added as they are.
+    /// Writes the text in quotes, with `"` and `\` escaped; other characters are written as they are, so the caller
+    /// excludes line ends.
     fn quoted(&mut self, text: &str) -> &mut Self {
         self.raw(b"\"");
         if text.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
@@ -181,7 +184,7 @@ impl ResponseBuffer {
         self.raw(b"\"")
     }
 
-    /// Adds a string or `NIL`.
+    /// Writes a string, or `NIL` for `None`.
     pub fn nstring(&mut self, text: Option<&str>) -> &mut Self {
         match text {
             Some(text) => self.string(text),
@@ -189,15 +192,15 @@ impl ResponseBuffer {
         }
     }
 
-    /// Adds an atom if possible, else a string. RFC 9051 §9 (astring).
+    /// Writes an atom if the text can be one and is not `NIL`, else a string. RFC 9051 §9 (astring).
     pub fn astring(&mut self, text: &str) -> &mut Self {
         let plain = |byte: u8| byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte);
         let nil = text.eq_ignore_ascii_case("NIL");
         if !text.is_empty() && !nil && text.bytes().all(plain) { self.text(text) } else { self.string(text) }
     }
 
-    /// Adds a mailbox name in quotes: in UTF-8 if the client has enabled that, else in modified UTF-7. RFC 3501 §5.1.3,
-    /// RFC 9051 §5.1.
+    /// Writes a mailbox name in quotes: in UTF-8 if the client has enabled that, else in modified UTF-7. RFC 3501
+    /// §5.1.3, RFC 9051 §5.1.
     pub fn mailbox(&mut self, name: &str) -> &mut Self {
         if name.is_ascii() && !name.contains('&') && !name.contains(|char: char| char.is_ascii_control()) {
             return self.quoted(name);
@@ -205,13 +208,14 @@ impl ResponseBuffer {
         if self.utf8 { self.quoted(name) } else { self.quoted(&utf7_encode(name)) }
     }
 
-    /// Adds a literal, `{n}` included, with a copy of these bytes.
+    /// Writes a literal, `{n}` included, with a copy of these bytes.
     pub fn literal(&mut self, bytes: &[u8]) -> &mut Self {
         self.announce(bytes.len());
         self.raw(bytes).skip_note()
     }
 
-    /// Adds one literal of several pieces, `{n}` included; pieces of `MIN_SHARED_BYTES` or more are shared, not copied.
+    /// Writes one literal of several pieces, `{n}` included; pieces of `MIN_SHARED_BYTES` or more are shared, not
+    /// copied.
     pub fn shared_literal(&mut self, pieces: &[Bytes]) -> &mut Self {
         self.announce(pieces.iter().map(Bytes::len).sum());
         for piece in pieces {
@@ -220,7 +224,8 @@ impl ResponseBuffer {
         self.skip_note()
     }
 
-    /// Begins a literal of this size: adds `{n}` and CR LF, and notes the line and the size in the dialogue.
+    /// Writes the beginning of a literal of this size, `{n}` and CR LF, and notes the line and the size in the
+    /// dialogue.
     fn announce(&mut self, bytes: usize) {
         self.raw(b"{").number(bytes as u64).raw(b"}\r\n");
         if self.dialogue.is_wanted() {
@@ -229,7 +234,7 @@ impl ResponseBuffer {
         }
     }
 
-    /// Adds bytes of a literal, as a piece of their own if they are many, so that they are not copied.
+    /// Writes bytes of a literal: shared, as a piece of their own, if they are `MIN_SHARED_BYTES` or more, else copied.
     fn shared(&mut self, piece: &Bytes) {
         if piece.len() < MIN_SHARED_BYTES {
             self.raw(piece);

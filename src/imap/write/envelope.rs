@@ -4,8 +4,8 @@ use super::ResponseBuffer;
 use crate::imap::structure::{AddressList, Envelope, EnvelopeAddress};
 
 impl ResponseBuffer {
-    /// Writes the value of `ENVELOPE`, in parentheses; Sender and Reply-To are those of From if they are empty, and
-    /// missing fields are `NIL`.
+    /// Writes the value of `ENVELOPE`, in parentheses. An empty Sender or Reply-To is replaced by From; other fields
+    /// that are missing are `NIL`.
     pub(crate) fn envelope(&mut self, envelope: &Envelope) {
         let Envelope { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id } = envelope;
         self.text("(").nstring(date.as_deref()).text(" ").nstring(subject.as_deref());
@@ -17,7 +17,7 @@ impl ResponseBuffer {
         self.text(" ").nstring(in_reply_to.as_deref()).text(" ").nstring(message_id.as_deref()).text(")");
     }
 
-    /// The addresses in parentheses, or `NIL` if there are none.
+    /// Writes the addresses in parentheses, or `NIL` if there are none.
     fn addresses(&mut self, list: &AddressList) -> &mut Self {
         if list.is_empty() {
             return self.text("NIL");

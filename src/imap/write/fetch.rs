@@ -19,15 +19,16 @@ pub struct FetchReply<'a> {
 }
 
 impl ResponseBuffer {
-    /// Begins the response for the message with this sequence number. Without an item, nothing is sent: RFC 9051 §7.5.2
-    /// wants at least one.
+    /// Begins the response for the message with this sequence number; the caller adds items, and completes it by
+    /// [`FetchReply::end`]. Without an item, nothing is sent: RFC 9051 §7.5.2 wants at least one.
     pub fn fetch(&mut self, number: u32) -> FetchReply<'_> {
         FetchReply { out: self, number, started: false }
     }
 }
 
 impl FetchReply<'_> {
-    /// Begins an item with its name, and before the first one the response; the caller adds the value.
+    /// Adds the name of an item, and before the first one the beginning of the response; the caller adds the value to
+    /// the buffer that is returned.
     fn item(&mut self, name: &[u8]) -> &mut ResponseBuffer {
         match std::mem::replace(&mut self.started, true) {
             true => self.out.raw(b" "),
@@ -36,12 +37,12 @@ impl FetchReply<'_> {
         self.out.raw(name)
     }
 
-    /// `UID`.
+    /// Adds `UID`.
     pub fn uid(&mut self, uid: u32) {
         self.item(b"UID ").number(uid);
     }
 
-    /// `MODSEQ`. RFC 7162 §3.1.4.2.
+    /// Adds `MODSEQ`. RFC 7162 §3.1.4.2.
     pub fn modseq(&mut self, modseq: u64) {
         self.item(b"MODSEQ (").number(modseq).raw(b")");
     }
@@ -56,12 +57,12 @@ impl FetchReply<'_> {
         self.out.flag_names(system, keywords).raw(b")");
     }
 
-    /// `INTERNALDATE`.
+    /// Adds `INTERNALDATE`.
     pub fn internal_date(&mut self, time: Timestamp) {
         self.item(b"INTERNALDATE \"").raw(&format_date_time(time)).raw(b"\"");
     }
 
-    /// `PREVIEW`. RFC 8970 §3.1.
+    /// Adds `PREVIEW`. RFC 8970 §3.1.
     pub fn preview(&mut self, text: &str) {
         self.item(b"PREVIEW ").string(text);
     }
@@ -76,27 +77,29 @@ impl FetchReply<'_> {
         self.item(b"THREADID (T").number(id).raw(b")");
     }
 
-    /// `SAVEDATE`. RFC 8514 §4.2.
+    /// Adds `SAVEDATE`. RFC 8514 §4.2.
     pub fn save_date(&mut self, time: Timestamp) {
         self.item(b"SAVEDATE \"").raw(&format_date_time(time)).raw(b"\"");
     }
 
-    /// `RFC822.SIZE`.
+    /// Adds `RFC822.SIZE`.
     pub fn size(&mut self, bytes: u64) {
         self.item(b"RFC822.SIZE ").number(bytes);
     }
 
-    /// `ENVELOPE` as stored in a [`crate::imap::Summary`].
+    /// Adds `ENVELOPE` with these bytes, unchanged: the value with its parentheses, as in
+    /// [`crate::imap::Summary::envelope`], or `NIL`.
     pub fn stored_envelope(&mut self, envelope: &[u8]) {
         self.item(b"ENVELOPE ").raw(envelope);
     }
 
-    /// `BODYSTRUCTURE` as stored in a [`crate::imap::Summary`].
+    /// Adds `BODYSTRUCTURE` with these bytes, unchanged: the value with its parentheses, as in
+    /// [`crate::imap::Summary::body_structure`], or `NIL`.
     pub fn stored_body_structure(&mut self, body_structure: &[u8]) {
         self.item(b"BODYSTRUCTURE ").raw(body_structure);
     }
 
-    /// `BODY`, which is `BODYSTRUCTURE` without extension data.
+    /// Adds `BODY`, which is `BODYSTRUCTURE` without extension data.
     pub fn body(&mut self, part: &Part) {
         self.item(b"BODY ").body(part, false);
     }
@@ -144,12 +147,12 @@ impl FetchReply<'_> {
         };
     }
 
-    /// `BINARY.SIZE[...]`: the decoded size.
+    /// Adds `BINARY.SIZE[...]`: the size of the decoded part, in bytes.
     pub fn binary_size(&mut self, part: &[u32], bytes: u64) {
         self.item(b"BINARY.SIZE[").part(part).raw(b"] ").number(bytes);
     }
 
-    /// Adds the `]` behind a section, and `<origin>` for a partial.
+    /// Writes the `]` behind a section, and `<origin>` for a partial.
     fn close_section(&mut self, origin: Option<u32>) {
         self.out.raw(b"]");
         if let Some(origin) = origin {
@@ -157,7 +160,7 @@ impl FetchReply<'_> {
         }
     }
 
-    /// Completes the response; nothing is sent if it has no item.
+    /// Completes the response, after its last item; nothing is sent if it has no item.
     pub fn end(self) {
         if self.started {
             self.out.raw(b")").end();
@@ -165,8 +168,8 @@ impl FetchReply<'_> {
     }
 }
 
-/// The pieces with 0x80 for each NUL. Only a literal8 may hold NUL (RFC 9051 §4.3, §9), so 0x80 stands for it, as in
-/// other servers; `BINARY` returns it.
+/// Returns the pieces with 0x80 for each NUL. Only a literal8 may hold NUL (RFC 9051 §4.3, §9), so 0x80 stands for it,
+/// as in other servers; `BINARY` returns it.
 fn without_nul(pieces: &[Bytes]) -> Cow<'_, [Bytes]> {
     if !pieces.iter().any(|piece| piece.contains(&0)) {
         return Cow::Borrowed(pieces);
@@ -176,7 +179,7 @@ fn without_nul(pieces: &[Bytes]) -> Cow<'_, [Bytes]> {
 }
 
 impl ResponseBuffer {
-    /// Part numbers with dots between them.
+    /// Writes part numbers with dots between them; nothing if there are none.
     fn part(&mut self, part: &[u32]) -> &mut Self {
         for (at, number) in part.iter().enumerate() {
             self.raw(if at == 0 { b"" } else { b"." }).number(*number);

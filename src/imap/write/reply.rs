@@ -18,6 +18,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Returns the word of the reply: `OK`, `NO` or `BAD`.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -100,7 +101,7 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// The word, with its backslash.
+    /// Returns the word for the response, with its backslash.
     pub fn word(self) -> &'static str {
         match self {
             Self::NoSelect => "\\Noselect",
@@ -136,7 +137,7 @@ pub struct ListEntry<'a> {
 }
 
 impl<'a> ListEntry<'a> {
-    /// A name with its attributes only.
+    /// Returns an entry with only a name and its attributes, without extended data.
     pub fn new(attributes: &'a [Attribute], delimiter: char, name: &'a str) -> Self {
         Self { attributes, delimiter, name, child_info: false, old_name: None }
     }
@@ -182,7 +183,7 @@ impl ResponseBuffer {
         self.text("] ")
     }
 
-    /// An untagged `OK`, with a code. RFC 9051 §7.1.1.
+    /// Writes an untagged `OK` with a code and a text, of which control characters are left out. RFC 9051 §7.1.1.
     pub fn note(&mut self, code: &Code, text: &str) {
         self.text("* OK ").code(code).line_text(text).end();
     }
@@ -197,23 +198,23 @@ impl ResponseBuffer {
         self.text("* ").number(count).text(" RECENT").end();
     }
 
-    /// `EXPUNGE`: all higher sequence numbers decrease by one. RFC 9051 §7.5.1.
+    /// Writes `EXPUNGE` for the message with this sequence number: all higher ones decrease by one. RFC 9051 §7.5.1.
     pub fn expunge(&mut self, number: u32) {
         self.text("* ").number(number).text(" EXPUNGE").end();
     }
 
-    /// `VANISHED`: expunged UIDs; with `earlier` for those expunged before the session, which do not change sequence
-    /// numbers. RFC 7162 §3.2.10.
+    /// Writes `VANISHED` with expunged UIDs, at least one; with `earlier` for those expunged before the session, which
+    /// do not change sequence numbers. RFC 7162 §3.2.10.
     pub fn vanished(&mut self, uids: &Numbers, earlier: bool) {
         self.text(if earlier { "* VANISHED (EARLIER) " } else { "* VANISHED " }).numbers(uids).end();
     }
 
-    /// `FLAGS`: the flags of the mailbox. RFC 9051 §7.3.5.
+    /// Writes `FLAGS`: the flags of the mailbox. RFC 9051 §7.3.5.
     pub fn flags(&mut self, flags: &Flags) {
         self.text("* FLAGS (").flag_names(flags.system, &flags.keywords).text(")").end();
     }
 
-    /// The names of system flags and of keywords, separated by spaces, without parentheses.
+    /// Writes the names of system flags and of keywords, separated by spaces, without parentheses.
     pub(crate) fn flag_names(&mut self, system: SystemFlags, keywords: &[impl AsRef<str>]) -> &mut Self {
         let system = SystemFlags::ALL.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name);
         for (at, name) in system.chain(keywords.iter().map(AsRef::as_ref)).enumerate() {
@@ -222,18 +223,18 @@ impl ResponseBuffer {
         self
     }
 
-    /// `LIST`. RFC 9051 §7.3.1.
+    /// Writes `LIST` for one name. RFC 9051 §7.3.1.
     pub fn list(&mut self, entry: &ListEntry<'_>) {
         self.list_line("LIST", entry);
     }
 
-    /// `LSUB`. RFC 3501 §7.2.3.
+    /// Writes `LSUB` for one name. RFC 3501 §7.2.3.
     pub fn lsub(&mut self, entry: &ListEntry<'_>) {
         self.list_line("LSUB", entry);
     }
 
-    /// Writes a line `LIST` or `LSUB`, as `word` says: attributes, delimiter and name, and, if they are set, the
-    /// extended data `CHILDINFO` or `OLDNAME`.
+    /// Writes the line of one name for `LIST` or `LSUB`, which is `word`: attributes, delimiter and name, and, if they
+    /// are set, the extended data `CHILDINFO` or `OLDNAME`.
     fn list_line(&mut self, word: &str, entry: &ListEntry<'_>) {
         self.text("* ").text(word).text(" (");
         for (at, attribute) in entry.attributes.iter().enumerate() {
@@ -249,7 +250,7 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// `NAMESPACE` with one personal namespace, and no other users' or shared ones. RFC 9051 §7.3.3.
+    /// Writes `NAMESPACE` with one personal namespace, and no other users' or shared ones. RFC 9051 §7.3.3.
     pub fn namespace(&mut self, prefix: &str, delimiter: char) {
         self.text("* NAMESPACE ((").mailbox(prefix).text(" ").string(delimiter.encode_utf8(&mut [0; 4]));
         self.text(")) NIL NIL").end();
@@ -270,7 +271,8 @@ impl ResponseBuffer {
         self.text(")").end();
     }
 
-    /// `SEARCH`, with the highest modification sequence of the result, if requested. RFC 3501 §7.2.5, RFC 7162 §3.1.5.
+    /// Writes `SEARCH` with the numbers found, and the highest modification sequence of the result, if requested. RFC
+    /// 3501 §7.2.5, RFC 7162 §3.1.5.
     pub fn search(&mut self, found: impl IntoIterator<Item = u32>, modseq: Option<u64>) {
         self.text("* SEARCH");
         for number in found {
@@ -282,7 +284,8 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// `SORT`, with the highest modification sequence of the result, if requested. RFC 5256 §4, RFC 7162 §3.1.6.
+    /// Writes `SORT` with the numbers found, and the highest modification sequence of the result, if requested. RFC
+    /// 5256 §4, RFC 7162 §3.1.6.
     pub fn sort(&mut self, found: &[u32], modseq: Option<u64>) {
         self.text("* SORT");
         for number in found {
@@ -315,8 +318,8 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// Writes `ESEARCH`, for the command of this tag, with the requested values. Those of an empty result are omitted,
-    /// but `COUNT` is 0, and an empty page is `NIL`. RFC 9051 §7.3.4.
+    /// Writes `ESEARCH` for the command of this tag, with the values that it requested. Those of an empty result are
+    /// omitted, but `COUNT` is 0, and an empty page is `NIL`. RFC 9051 §7.3.4.
     pub(crate) fn esearch(&mut self, tag: &str, reply: &SearchReply<'_>) {
         let SearchReply { returns, uid, found, modseq } = reply;
         self.text("* ESEARCH (TAG \"").text(tag).text("\")").text(if *uid { " UID" } else { "" });
@@ -345,7 +348,7 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// A set of numbers; callers must omit empty sets.
+    /// Writes a set of numbers, as in `1:3,5`; callers must omit an empty set.
     pub(crate) fn numbers(&mut self, numbers: &Numbers) -> &mut Self {
         for (at, range) in numbers.ranges().iter().enumerate() {
             self.text(if at == 0 { "" } else { "," }).number(*range.start());

@@ -56,14 +56,15 @@ fn cancelled_reply() -> Reply {
     Reply::no("Empty message, APPEND cancelled")
 }
 
-/// The message as the mailboxes take it, split after its leading trace fields, with its flags and date.
+/// Converts a message of APPEND to what [`crate::mda::Mailboxes::append`] takes: split after its leading trace fields,
+/// with its flags and date.
 fn append_message(message: NewMessage) -> AppendMessage {
     let NewMessage { flags, internal_date, message } = message;
     let message = beside_others(message.len(), || Message::new(message));
     AppendMessage { message, flags, received: internal_date }
 }
 
-/// The code APPENDUID for messages of one mailbox; UIDVALIDITY is 0 if there are none.
+/// The response code APPENDUID for messages added to one mailbox; UIDVALIDITY is 0 if there are none.
 fn append_uid(delivered: &[Delivered]) -> Code {
     let validity = delivered.first().map_or(0, |first| first.uidvalidity);
     Code::AppendUid { validity, uids: delivered.iter().map(|message| message.uid).collect() }

@@ -30,7 +30,8 @@ impl ImapHandler {
             ..UpdateOptions::default()
         });
         let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
-        let (expunged, remaining): (Vec<Uid>, Vec<Uid>) = uids.into_iter().partition(|uid| selected.is_expunged(*uid));
+        let (expunged, remaining): (Vec<Uid>, Vec<Uid>) =
+            uids.into_iter().partition(|uid| selected.has_held_expunge(*uid));
         // RFC 2180 §4.2: what is left of the set was changed.
         let is_nothing_left = remaining.is_empty() && modified.is_empty() && !expunged.is_empty();
         let enabled = self.conn.machine.enabled();
@@ -52,9 +53,9 @@ impl ImapHandler {
         Ok(if numbers.is_empty() { reply } else { reply.with(Code::Modified(numbers)) })
     }
 
-    /// Adds HIGHESTMODSEQ, with CONDSTORE, to the reply of a command that removed messages, RFC 7162 §3.2.7, RFC 6851
-    /// §4.4. All changes up to it are reported before the reply; a client that excluded the changes of other sessions
-    /// (RFC 5465 §6.1) gets the modification sequence of its view.
+    /// Returns this reply of a command that removed messages with HIGHESTMODSEQ added, if CONDSTORE is enabled, RFC
+    /// 7162 §3.2.7, RFC 6851 §4.4: of the mailbox, as all its changes are reported before the reply; of the view, if
+    /// the client excluded the changes of other sessions (RFC 5465 §6.1).
     pub(super) fn with_modseq(&self, reply: Reply) -> Result<Reply, Failure> {
         match &self.selected {
             Some(selected) if self.conn.machine.enabled().condstore => {
@@ -129,8 +130,8 @@ impl ImapHandler {
         self.with_modseq(reply)
     }
 
-    /// Records UIDVALIDITY and UID of messages that the client already knows because it created them; those in other
-    /// mailboxes than the selected one are ignored.
+    /// Records UIDVALIDITY and UID of messages that the client has just created and so knows: NOTIFY sends no FETCH
+    /// responses for them. Those of other mailboxes than the selected one are ignored.
     pub(super) fn note_created(&mut self, messages: impl IntoIterator<Item = (u32, Uid)>) {
         let Some(selected) = &mut self.selected else { return };
         let here = messages.into_iter().filter(|(validity, _)| *validity == selected.view.uidvalidity);
@@ -138,7 +139,7 @@ impl ImapHandler {
     }
 
     /// Records that the client removed these messages, ascending, from the selected mailbox, in place of those recorded
-    /// before.
+    /// before: their expunges are reported even if NOTIFY excludes the selected mailbox.
     pub(super) fn note_removed(&mut self, uids: Vec<Uid>) {
         if let Some(selected) = &mut self.selected {
             selected.removed = uids;
@@ -146,7 +147,7 @@ impl ImapHandler {
     }
 }
 
-/// The code COPYUID of a copy; `None` if nothing was copied, because a set cannot be empty.
+/// The response code COPYUID of a copy; `None` if nothing was copied, because its sets cannot be empty.
 fn copy_uid(copied: Copied) -> Option<Code> {
     let Copied { uidvalidity, uids } = copied;
     let from: Numbers = uids.iter().map(|(from, _)| *from).collect();

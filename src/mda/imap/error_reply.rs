@@ -50,8 +50,9 @@ pub(super) fn login_refusal(error: &Error) -> &'static str {
     if let Error::Store(error) = error { store_error_reply(error).0 } else { UNAVAILABLE }
 }
 
-/// The text and the code of the reply for an error of the store, which is logged unless the store has. For a full disk
-/// the code is `OVERQUOTA`: to delete something helps, as it does against an exceeded quota.
+/// The text and the response code of the NO reply for an error of the store, which is logged here, except damage of a
+/// message, which the store has logged. For a full disk the code is `OVERQUOTA`: to delete something helps, as it does
+/// against an exceeded quota.
 fn store_error_reply(error: &store::Error) -> (&'static str, &'static str) {
     use store::Error::{Corrupt, Damaged, Full, Io, Stopped};
     // The store has reported damage, with all that refers to it.

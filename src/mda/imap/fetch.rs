@@ -36,10 +36,10 @@ pub(super) struct FetchOptions<'a> {
 }
 
 impl ImapHandler {
-    /// Executes FETCH, RFC 9051 §6.4.5. Given `since`, answers only for messages changed after it; given a page, only
-    /// for that part of them. Sets `\Seen`, and flushes long output on the way. Replies BAD for a number without a
-    /// message, NO for damaged messages or an undecodable part once the rest is written, NO with EXPUNGEISSUED if
-    /// nothing is left of any message.
+    /// Executes FETCH, RFC 9051 §6.4.5, of a set: only of messages changed after `since` (with `VANISHED` for the
+    /// expunged ones if asked for), and only of a `page` of them. Sets `\Seen`, records events for messages retrieved
+    /// whole, and flushes long output. Replies BAD for a number without a message; after the rest is written, NO for a
+    /// damaged message or undecodable part; NO with EXPUNGEISSUED if nothing is left of any message.
     pub(super) async fn fetch(
         &mut self,
         set: &MessageSet,
@@ -108,9 +108,10 @@ impl ImapHandler {
         }
     }
 
-    /// Sets `\Seen` on the messages at these places if an item asks for a message without PEEK (RFC 9051 §6.4.5); not
-    /// in a read-only mailbox, nor if the store cannot, as on a full disk. If it sets any, writes pending updates,
-    /// without expunges. Returns the UIDs that got it, ascending, without those expunged meanwhile.
+    /// Sets `\Seen` on the messages at these places, from 0, if an item asks for a message without PEEK (RFC 9051
+    /// §6.4.5); not in a read-only mailbox, nor if the store fails, as on a full disk. If it sets any, writes pending
+    /// updates, without expunges. Returns the UIDs that got it, ascending, without those expunged meanwhile; FETCH
+    /// reports their flags.
     async fn mark_seen(&mut self, places: &[usize], items: &[Item]) -> Result<Vec<Uid>, Failure> {
         let Some(selected) = &self.selected else { return Ok(vec![]) };
         if selected.read_only || !items.iter().any(Item::sets_seen) {
@@ -136,7 +137,7 @@ impl ImapHandler {
             ..UpdateOptions::default()
         });
         if let Some(selected) = &self.selected {
-            uids.retain(|uid| !selected.is_expunged(*uid));
+            uids.retain(|uid| !selected.has_held_expunge(*uid));
         }
         Ok(uids)
     }
@@ -177,7 +178,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// What the items need of the messages of this mailbox; reads nothing yet.
+    /// A loader of what these items need of the messages of this mailbox, for [`Self::next`]; reads nothing yet.
     pub(super) fn of(mailbox: &Mailbox, items: &[Item]) -> Self {
         let needs = |need: fn(&Item) -> bool| items.iter().any(need);
         Self {
@@ -192,8 +193,9 @@ impl Sources {
         }
     }
 
-    /// Loads what the items need of the message at the first of these places, at least one; the others come next. What
-    /// an expunged message lacks is left out of the source; a damaged message is an error.
+    /// Loads what the items need of the message at the first of these places, from 0, at least one; the caller asks for
+    /// the others next, so they are read ahead. What an expunged message lacks is left out of the source; a damaged
+    /// message is an error.
     pub(super) fn next<'a>(&'a mut self, selected: &'a Selected, places: &[usize]) -> Result<Source<'a>, Error> {
         let meta = &selected.view.messages[places[0]];
         let mut source = Source { listed: self.listed, ..Source::of(meta) };
@@ -274,9 +276,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Writes one FETCH response with all items that can be answered, and what the options add: flags that the command
-    /// has set, and with CONDSTORE UID and MODSEQ. Returns `false` if a part cannot be decoded, which is left out.
-    /// RFC 3516 §4.3 (UNKNOWN-CTE).
+    /// Writes one FETCH response, for the message at this place, from 0, with all items that can be answered; also its
+    /// flags if the command has set `\Seen`, and with CONDSTORE UID and MODSEQ if it has or the response is
+    /// unsolicited. Returns `false` if a part cannot be decoded, which is left out. RFC 3516 §4.3 (UNKNOWN-CTE).
     pub(super) fn write(
         &self,
         out: &mut ResponseBuffer,
@@ -311,7 +313,8 @@ impl<'a> Source<'a> {
         fetch.flags(self.meta.flags, selected.is_recent(self.meta.uid), &self.meta.keywords);
     }
 
-    /// Writes one item for which there is data; returns `false`, and writes nothing, if it cannot be decoded.
+    /// Writes one item that can be answered; returns `false`, and writes nothing, if the transfer encoding of its part
+    /// cannot be decoded.
     fn write_item(&self, fetch: &mut FetchReply<'_>, selected: &Selected, item: &Item) -> bool {
         match (item, &self.structure, &self.message) {
             (Item::Flags, ..) => self.write_flags(fetch, selected),
@@ -354,8 +357,8 @@ impl<'a> Source<'a> {
 }
 
 impl Source<'_> {
-    /// The names of the fields that an item asks for, if the kept header has them and no trace lines were loaded; else
-    /// `None`.
+    /// The names of the header fields that an item asks for, if the kept header has all of them and no trace lines were
+    /// loaded; else `None`, and [`Self::section`] needs the trace lines or the message.
     fn listed_names<'a>(&self, item: &'a Item) -> Option<&'a [String]> {
         match (self.header, &self.trace) {
             (Some(_), None) if self.listed => item.field_names(),
@@ -384,7 +387,8 @@ impl Source<'_> {
     }
 }
 
-/// The bytes within `bounds`, the first byte and a count; all of them if that is `None`.
+/// The bytes of the pieces within `bounds`, the place of the first byte, from 0, and a count; all of them if that is
+/// `None`.
 fn cut(pieces: Vec<Bytes>, bounds: Option<(u32, u32)>) -> Vec<Bytes> {
     match bounds {
         Some(bounds) => partial(&pieces, bounds),

@@ -34,7 +34,7 @@ impl ImapHandler {
         Self { conn, user, account, mailboxes, selected: None, reader, notify: None }
     }
 
-    /// Serves the connection until it ends, then closes the selected mailbox.
+    /// Serves the connection until the session ends, then closes the selected mailbox. Fails if the connection does.
     pub(super) async fn run(mut self) -> Result<(), net::Error> {
         let outcome = self.serve().await;
         self.deselect().await;
@@ -56,8 +56,8 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// Executes a request, then writes updates and its reply. Arrivals that the request must see are reported first. A
-    /// mailbox error becomes a NO reply; only a failed connection is returned.
+    /// Executes a request, then writes updates and its reply. New messages that the request must see are reported
+    /// first. An error of a mailbox becomes a NO reply; only a failed connection is returned.
     async fn answer(&mut self, request: Request) -> Result<(), net::Error> {
         let options = UpdateOptions { hold_expunges: request.holds_expunges(), ..UpdateOptions::default() };
         if request.enables_condstore() {
@@ -76,7 +76,8 @@ impl ImapHandler {
         self.finish(&reply, &options).await
     }
 
-    /// Writes pending updates, the events and new messages of NOTIFY, and completes the command with the reply.
+    /// Writes pending updates of the selected mailbox as the options allow, the events and new messages of NOTIFY, and
+    /// completes the command with the tagged reply.
     async fn finish(&mut self, reply: &Reply, options: &UpdateOptions<'_>) -> Result<(), net::Error> {
         self.write_updates(options);
         self.write_events();
@@ -136,9 +137,9 @@ impl ImapHandler {
         }
     }
 
-    /// Executes SELECT, or EXAMINE if `read_only`; writes the state of the mailbox and, if the client gave what it
-    /// knows of it, the changes since. The mailbox selected before is closed even if this fails. RFC 9051 §6.3.2,
-    /// §6.3.3.
+    /// Executes SELECT, or EXAMINE if `read_only`; writes the state of the mailbox, and what has changed since the
+    /// client last had it open if the client gave its `known` state. The mailbox selected before is closed even if this
+    /// fails. RFC 9051 §6.3.2, §6.3.3.
     async fn select(&mut self, name: &str, read_only: bool, known: Option<&Resync>) -> Result<Reply, Failure> {
         self.deselect().await;
         let mailbox = self.mailboxes.open(&self.account, name)?;
@@ -177,8 +178,8 @@ impl ImapHandler {
         self.selected = Some(selected);
     }
 
-    /// Executes CLOSE, or UNSELECT unless `expunge`: CLOSE removes messages with `\Deleted`, unless the mailbox is
-    /// read-only. Deselects the mailbox; expunged messages are not reported. RFC 9051 §6.4.1, §6.4.2.
+    /// Executes CLOSE if `expunge`, else UNSELECT: CLOSE removes the messages with `\Deleted`, unless the mailbox is
+    /// read-only. Both deselect the mailbox; expunged messages are not reported. RFC 9051 §6.4.1, §6.4.2.
     async fn close(&mut self, expunge: bool) -> Result<Reply, Failure> {
         if expunge
             && let Some(selected) = &self.selected
@@ -197,14 +198,14 @@ impl ImapHandler {
         }
     }
 
-    /// Writes pending updates, then begins IDLE.
+    /// Writes pending updates, then begins IDLE, which [`Self::event`] serves until the client ends it.
     fn idle(&mut self) {
         self.write_updates(&UpdateOptions::default());
         self.conn.machine.idle();
     }
 
-    /// The next event; `None` at the end of the session. Until it comes, changes are reported to a client in IDLE
-    /// (RFC 9051 §6.3.13) or with NOTIFY (RFC 5465 §3.1).
+    /// The next event; `None` at the end of the session. While it waits, it writes changes to a client in IDLE (RFC
+    /// 9051 §6.3.13) or with NOTIFY (RFC 5465 §3.1); to any other client nothing.
     async fn event(&mut self) -> Result<Option<Event>, net::Error> {
         let (is_idle, has_notify) = (self.conn.machine.is_idling(), self.notify.is_some());
         if !is_idle && !has_notify {
@@ -235,7 +236,8 @@ impl ImapHandler {
     }
 }
 
-/// Waits for the next change; forever if nothing is followed. Fails if the sender is gone.
+/// Waits for the next change of the mailbox or account that this receiver follows; forever if it is `None`. Fails if
+/// the sender is gone.
 async fn changed(changes: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
     match changes {
         Some(changes) => changes.changed().await,

@@ -73,7 +73,7 @@ impl ImapHandler {
     }
 }
 
-/// The mailbox; `None` for the empty name, which is the server.
+/// The name of the mailbox; `None` for the empty name, which stands for the server.
 fn mailbox_or_server(mailbox: &str) -> Option<&str> {
     (!mailbox.is_empty()).then_some(mailbox)
 }

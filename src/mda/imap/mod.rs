@@ -151,6 +151,7 @@ impl Service for Imap {
         ended
     }
 
+    /// Records a connection whose TLS handshake failed after this time.
     fn handshake_failed(&self, client: IpAddr, took: Duration, error: &Error) {
         self.0.record(Protocol::Imap, client).end_after(took, error);
     }

@@ -21,9 +21,9 @@ use crate::sync::Turn;
 const MAX_NAMES: usize = 1_000;
 
 impl ImapHandler {
-    /// Executes NOTIFY; `None` is NOTIFY NONE. Reports pending events and changes first, and the STATUS of mailboxes if
-    /// asked for. Replies NO with NOTIFICATIONOVERFLOW for more than 1000 names; then the old setting stays. RFC 5465
-    /// §3.1.
+    /// Executes NOTIFY; `None` is NOTIFY NONE, which writes nothing. Else writes the pending events and changes of the
+    /// selected mailbox first, then the STATUS of mailboxes if asked for. Replies NO with NOTIFICATIONOVERFLOW for more
+    /// than 1000 names; then the old setting stays. RFC 5465 §3.1.
     pub(super) async fn set_notify(&mut self, notify: Option<Notify>) -> Result<Reply, Failure> {
         let overflow = Code::Word("NOTIFICATIONOVERFLOW");
         let Some(mut notify) = notify else {
@@ -60,8 +60,8 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// Which changes of the selected mailbox are reported: without NOTIFY messages and flags, with NOTIFY what it asks
-    /// for, or none if it does not name the selected mailbox.
+    /// Which changes of the selected mailbox by other sessions are reported: without NOTIFY those of messages and
+    /// flags; with NOTIFY what it asks for, or none if it does not name the selected mailbox.
     pub(super) fn update_filter(&self) -> UpdateFilter {
         match self.notify.as_ref().map(|notify| &notify.selected) {
             None => UpdateFilter::default(),
@@ -72,15 +72,16 @@ impl ImapHandler {
         }
     }
 
-    /// Whether expunges wait for a command that allows them: with SELECTED-DELAYED, except in IDLE. RFC 5465 §6.1.2.
+    /// Whether expunges that happen between commands stay unreported until a command allows them: with
+    /// SELECTED-DELAYED, except in IDLE. RFC 5465 §6.1.2.
     pub(super) fn holds_expunges(&self) -> bool {
         let selected = self.notify.as_ref().and_then(|notify| notify.selected.as_ref());
         selected.is_some_and(|selected| selected.delayed) && !self.conn.machine.is_idling()
     }
 
-    /// Writes what other sessions have changed since the last call, as far as NOTIFY asks for it, or without NOTIFY
-    /// changes of metadata. If events were lost, writes NOTIFICATIONOVERFLOW and sets NOTIFY NONE. Logs an error of the
-    /// store.
+    /// Writes what other sessions have changed in the account since the last call: with NOTIFY the events that it asks
+    /// for, without NOTIFY changed annotations if METADATA is enabled. If events were lost, a client with NOTIFY gets
+    /// NOTIFICATIONOVERFLOW, and NOTIFY NONE is set. Logs an error of the store.
     pub(super) fn write_events(&mut self) {
         let update = self.reader.read();
         if update == FeedUpdate::default() {
@@ -122,29 +123,29 @@ impl ImapHandler {
         }
     }
 
-    /// Writes `LIST`, `METADATA` and `STATUS` for the events that the client asked for. A created or deleted name is
-    /// listed with its parent, each once.
+    /// Writes `LIST`, `METADATA` and `STATUS` for those events of other sessions that the client asked for. A created
+    /// or deleted name is listed with its parent, each once.
     fn write_notify_events(&mut self, notify: &Notify, update: &FeedUpdate) -> Result<(), Error> {
         let all = self.mailboxes.list(&self.account)?;
         let mut reported_names = BTreeSet::new();
         for event in &update.events {
             match event.as_ref() {
                 AccountEvent::Named { name, old_name: Some(old_name) } => {
-                    let found = find(&all, name);
-                    if events_of(notify, &found).names || events_of(notify, &find(&all, old_name)).names {
+                    let found = find_name(&all, name);
+                    if events_of(notify, &found).names || events_of(notify, &find_name(&all, old_name)).names {
                         self.write_name(&found, Some(old_name));
                     }
                 }
                 AccountEvent::Named { name, old_name: None } => {
                     for name in [parent(name), Some(name)].into_iter().flatten() {
-                        let found = find(&all, name);
+                        let found = find_name(&all, name);
                         if events_of(notify, &found).names && reported_names.insert(name) {
                             self.write_name(&found, None);
                         }
                     }
                 }
                 AccountEvent::Subscribed(name) => {
-                    let found = find(&all, name);
+                    let found = find_name(&all, name);
                     // A name that is no longer subscribed was subscribed when the event happened. RFC 5465 §6.4.
                     let before = Listed { subscribed: true, ..found.clone() };
                     if events_of(notify, &before).subscriptions {
@@ -153,7 +154,7 @@ impl ImapHandler {
                 }
                 AccountEvent::Annotated { mailbox, entries } => {
                     let requested = match mailbox {
-                        Some(name) => events_of(notify, &find(&all, name)).metadata,
+                        Some(name) => events_of(notify, &find_name(&all, name)).metadata,
                         None => notify.groups.iter().any(|group| group.events.server_metadata),
                     };
                     if requested {
@@ -172,10 +173,10 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// Writes `LIST` with all attributes of a name, and with its old name after a rename. RFC 5465 §5.4, §5.5.
+    /// Writes `LIST` with all attributes of a name, and with `old_name`, the one before a rename. RFC 5465 §5.4, §5.5.
     fn write_name(&mut self, listed: &Listed, old_name: Option<&str>) {
         let attributes = super::tree::attributes(listed, Attribute::NonExistent, true);
-        let entry = ListEntry { old_name, ..super::tree::entry(&attributes, &listed.name) };
+        let entry = ListEntry { old_name, ..super::tree::list_entry(&attributes, &listed.name) };
         self.conn.machine.out().list(&entry);
     }
 
@@ -193,14 +194,14 @@ impl ImapHandler {
         self.write_status(&listed.name, &items, &status);
     }
 
-    /// Whether FETCH responses for new messages are pending.
+    /// Whether FETCH responses for messages added to the selected mailbox are pending, as NOTIFY asked for them.
     pub(super) fn has_new_messages(&self) -> bool {
         self.selected.as_ref().is_some_and(|selected| !selected.new.is_empty())
     }
 
-    /// Writes FETCH responses for new messages until the output is long; the others stay pending. They do not set
-    /// `\Seen`. If the client has turned them off meanwhile, none stay pending. An unreadable message is logged.
-    /// RFC 5465 §5.2.
+    /// Writes the FETCH responses that NOTIFY asks for, for messages added to the selected mailbox, until the output is
+    /// long; the others stay pending. They do not set `\Seen`. If NOTIFY no longer asks for them, none stay pending. A
+    /// message that cannot be read is logged and left out. RFC 5465 §5.2.
     pub(super) fn write_new_messages(&mut self) {
         let Some(selected) = &mut self.selected else { return };
         let uids = std::mem::take(&mut selected.new);
@@ -234,7 +235,8 @@ fn canonicalise_names(filter: &mut Filter) {
     }
 }
 
-/// The events to report for a name. Groups add up, but a group without events excludes the mailbox. RFC 5465 §6, §8.
+/// The events to report for a name: those of all groups that cover it, but none if one of these groups has no events,
+/// which excludes the mailbox. RFC 5465 §6, §8.
 fn events_of(notify: &Notify, listed: &Listed) -> Events {
     let matching = notify.groups.iter().filter(|group| matches(&group.filter, listed));
     let mut all = Events::NONE;
@@ -257,8 +259,9 @@ fn matches(filter: &Filter, listed: &Listed) -> bool {
     }
 }
 
-/// The entry of a name in a list sorted by name; one without a mailbox if the name is not in it.
-fn find(all: &[Listed], name: &str) -> Listed {
+/// The entry of this name in `all`, which must be sorted by name; if it is not there, a new entry without a mailbox,
+/// children or subscription.
+fn find_name(all: &[Listed], name: &str) -> Listed {
     let found = all.binary_search_by(|listed| listed.name.as_str().cmp(name)).ok().map(|at| all[at].clone());
     found.unwrap_or_else(|| Listed {
         name: name.to_owned(),

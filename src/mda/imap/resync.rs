@@ -39,8 +39,8 @@ impl ImapHandler {
         Ok(())
     }
 
-    /// If FETCH has the modifier `VANISHED`, writes `VANISHED (EARLIER)` with those UIDs of a set that were expunged
-    /// since. RFC 7162 §3.2.6.
+    /// If FETCH has the modifier `VANISHED`, writes `VANISHED (EARLIER)` with those UIDs of the set that were expunged
+    /// after its CHANGEDSINCE; nothing if there are none. RFC 7162 §3.2.6.
     pub(super) fn write_vanished(&mut self, set: &MessageSet, since: ChangedSince) -> Result<(), Failure> {
         let Some(selected) = self.selected.as_ref().filter(|_| since.vanished) else { return Ok(()) };
         let uids = match &set.set {
@@ -56,8 +56,8 @@ impl ImapHandler {
     }
 }
 
-/// UIDs among these that were expunged after this modification sequence, perhaps with some that never existed. Those
-/// still in the view of the client are left out, and reported later.
+/// Those of the `uids` that were expunged after this modification sequence, perhaps with some that never existed. Those
+/// still in the view of the client are left out, and reported by later updates.
 fn vanished(selected: &Selected, modseq: u64, uids: &Numbers) -> Result<Numbers, Failure> {
     let expunged = selected.mailbox.vanished_since(modseq, uids)?;
     Ok(expunged.into_iter().filter(|uid| selected.view.find(*uid).is_none()).collect())

@@ -20,14 +20,14 @@ const WINDOW: usize = 64;
 
 impl ImapHandler {
     /// Executes SEARCH: writes `SEARCH` or `ESEARCH` with sequence numbers or UIDs, and with the highest modification
-    /// sequence of the result if the key uses MODSEQ; stores the result as `$` if the client asked for that.
+    /// sequence of the result if the key uses MODSEQ; stores the result as `$` if SAVE asks for that.
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
         let Some(selected) = &mut self.selected else { return Ok(Reply::ok("No mailbox selected")) };
         let place = |uid| selected.view.messages.place(uid);
         let numbers: Numbers = uids.iter().filter_map(place).map(|place| place as u32 + 1).collect();
         if let Some(returns) = search.returns.filter(|returns| returns.save) {
-            selected.saved = saved(&returns, uids.clone());
+            selected.saved = uids_to_save(&returns, uids.clone());
         }
         let modseq =
             search.key.uses_modseq().then(|| last_change(&selected.view, search.returns.as_ref(), &uids)).flatten();
@@ -67,8 +67,8 @@ impl ImapHandler {
         Ok(uids)
     }
 
-    /// The reply NO with BADCHARSET to a search with an unknown charset. As a failed search, it clears the saved
-    /// result, RFC 5182 §2.1.
+    /// Answers a search with an unknown charset: returns the reply NO with BADCHARSET, and clears the saved result `$`,
+    /// as any failed search does, RFC 5182 §2.1.
     pub(super) fn unsave(&mut self) -> Reply {
         if let Some(selected) = &mut self.selected {
             selected.saved = Numbers::default();
@@ -77,9 +77,9 @@ impl ImapHandler {
     }
 }
 
-/// The part of the found UIDs that is saved as `$`, RFC 9051 §6.4.4.4, RFC 9394 §3.2: a search for only the lowest, the
-/// highest or a page saves only those; any other saves all.
-fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
+/// The part of the found UIDs to save as `$`, RFC 9051 §6.4.4.4, RFC 9394 §3.2: if the search asks for only the lowest
+/// (MIN), the highest (MAX) or a page, only those; else all.
+fn uids_to_save(returns: &SearchReturn, uids: Numbers) -> Numbers {
     if returns.all || returns.count || !(returns.min || returns.max || returns.page.is_some()) {
         return uids;
     }
@@ -88,11 +88,11 @@ fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     ends.into_iter().flatten().chain(page.iter().flat_map(Numbers::iter)).collect()
 }
 
-/// The highest modification sequence of the reported messages; a search for only the ends reports only those. `None` if
-/// there is none. RFC 7162 §3.1.10.
+/// The highest modification sequence among the found messages; if the search asks for only the lowest, the highest or a
+/// page, among those. `None` if there are none. RFC 7162 §3.1.10.
 pub(super) fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Numbers) -> Option<u64> {
     let reported = match returns {
-        Some(returns) => saved(returns, uids.clone()),
+        Some(returns) => uids_to_save(returns, uids.clone()),
         None => uids.clone(),
     };
     reported.iter().filter_map(|uid| view.find(uid)).map(|message| message.modseq).max()
@@ -140,8 +140,9 @@ impl<'a> SearchRunner<'a> {
         Self { selected, key, now, summaries, filter, texts, headers, batch }
     }
 
-    /// Whether the message at a place matches, from the view, the summary and the text filter; `None` if that takes the
-    /// message itself. An expunged message without a summary does not match.
+    /// Whether the message at this place, from 0, matches the key, decided by the view, else with the summary, else
+    /// with the text filter; `None` if the message itself must be read ([`Self::read_first`]). An expunged message
+    /// without a summary does not match.
     fn decide(&mut self, place: usize, message: &MessageMeta) -> Result<Option<bool>, Error> {
         let facts = facts(self.selected, place, message, self.now);
         if let Some(found) = evaluate(self.key, &facts, None) {
@@ -149,7 +150,7 @@ impl<'a> SearchRunner<'a> {
         }
         // An expunged message does not match.
         let Some(summary) = self.summaries.find(message)? else { return Ok(Some(false)) };
-        let facts = MessageFacts { known: Some(known(&summary)), ..facts };
+        let facts = MessageFacts { known: Some(known_facts(&summary)), ..facts };
         if let Some(found) = evaluate(self.key, &facts, None) {
             return Ok(Some(found));
         }
@@ -159,9 +160,9 @@ impl<'a> SearchRunner<'a> {
         Ok(evaluate(self.key, &MessageFacts { lacks: &lacks, ..facts }, None))
     }
 
-    /// Reads the message at the first of these places, or only its header if that is enough and is kept, and returns
-    /// whether it matches; the others are asked for next. One that cannot be read, because it was expunged or is
-    /// damaged, does not match.
+    /// Reads the message at the first of these places, from 0, or only its header if that is enough and is kept, and
+    /// returns whether it matches the key; the caller asks for the others next, so they are read ahead. A message that
+    /// cannot be read, because it was expunged or is damaged, does not match.
     fn read_first(&mut self, places: &[usize]) -> Result<bool, Error> {
         let meta = &self.selected.view.messages[places[0]];
         let needs_body = self.key.needs_body();
@@ -180,14 +181,16 @@ impl<'a> SearchRunner<'a> {
             false => Some(Structure::of_header(message.content.bytes())),
         };
         let summary = self.summaries.find(meta)?;
-        let facts =
-            MessageFacts { known: summary.as_ref().map(known), ..facts(self.selected, places[0], meta, self.now) };
+        let facts = MessageFacts {
+            known: summary.as_ref().map(known_facts),
+            ..facts(self.selected, places[0], meta, self.now)
+        };
         let text = structure.as_ref().map(|structure| Text::new(&message, structure));
         Ok(beside_others(message.len(), || evaluate(self.key, &facts, text.as_ref())).unwrap_or(false))
     }
 
-    /// The whole header of a message, trace included, without its body; `None` if it is not kept or the message was
-    /// expunged.
+    /// The whole header of a message as a message without a body, its trace lines included; `None` if it is not kept
+    /// whole or the message was expunged.
     fn header(&mut self, meta: &MessageMeta) -> Result<Option<Message>, Error> {
         let header = self.headers.find(meta)?.filter(|header| header.is_whole);
         let Some(content) = header.map(|header| Content::new(Bytes::copy_from_slice(header.bytes))) else {
@@ -197,7 +200,7 @@ impl<'a> SearchRunner<'a> {
     }
 }
 
-/// What a search uses of a summary.
-fn known<'a>(summary: &CachedSummary<'a>) -> KnownFacts<'a> {
+/// The facts of a summary that a search uses: searched fields, Date and sort keys.
+fn known_facts<'a>(summary: &CachedSummary<'a>) -> KnownFacts<'a> {
     KnownFacts { fields: summary.fields, sent: summary.sent, sort_keys: summary.sort_keys }
 }

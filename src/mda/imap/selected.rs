@@ -94,8 +94,8 @@ impl Selected {
         selected
     }
 
-    /// The UID from which on messages of the view are recent. After SELECT, claims them for this session, so that they
-    /// are recent in no other; after EXAMINE, claims nothing. RFC 3501 §2.3.2.
+    /// The UID from which on messages of the view are recent in this session. After SELECT, claims them, so that they
+    /// are recent in no other session; after EXAMINE, claims nothing. RFC 3501 §2.3.2.
     fn first_recent(&mut self) -> Uid {
         if self.read_only {
             return self.mailbox.recent_from();
@@ -110,8 +110,9 @@ impl Selected {
         self.recent.contains(uid)
     }
 
-    /// Whether the message was expunged, but this is not yet reported.
-    pub(super) fn is_expunged(&self, uid: Uid) -> bool {
+    /// Whether the last update ([`Self::write_updates`]) found the message expunged and held this back, so that it is
+    /// still in the view; expunges since then are not known.
+    pub(super) fn has_held_expunge(&self, uid: Uid) -> bool {
         self.held_expunges.contains(&uid)
     }
 
@@ -121,12 +122,13 @@ impl Selected {
         Flags { system, keywords: self.keywords.iter().cloned().collect() }
     }
 
-    /// The number of recent messages.
+    /// The number of messages of the view that are `\Recent` in this session.
     pub(super) fn recent_count(&self) -> u32 {
         self.recent.ranges().iter().map(|range| self.between(range).len()).sum::<usize>() as u32
     }
 
-    /// Adds the keywords of these messages to the reported ones, up to 1000; returns whether any was new.
+    /// Adds the keywords of these messages to those reported to the client, up to 1000; returns whether any was new, so
+    /// that `FLAGS` must be written.
     fn add_keywords<'a>(&mut self, messages: impl IntoIterator<Item = &'a MessageMeta>) -> bool {
         let before = self.keywords.len();
         for word in messages.into_iter().flat_map(|message| message.keywords.iter()) {
@@ -153,8 +155,8 @@ impl Selected {
         }
     }
 
-    /// The places, from 0, of the messages in a set that changed after a modification sequence, ascending. `None` if a
-    /// sequence number does not exist; UIDs that do not exist are ignored.
+    /// The places, from 0, of the messages in a set that changed after the modification sequence `since`, ascending.
+    /// `None` if a sequence number does not exist; UIDs that do not exist are ignored.
     pub(super) fn changed_places(&self, set: &MessageSet, since: ChangedSince) -> Option<Vec<usize>> {
         let count = self.view.messages.len() as u32;
         let (numbers, by_uid) = match (&set.set, set.uid) {
@@ -172,7 +174,7 @@ impl Selected {
         Some(changed.filter(is_in).map(|(place, _)| place).collect())
     }
 
-    /// The places of the messages whose UIDs are in this range.
+    /// The places, from 0, of the messages of the view whose UIDs are in this range.
     fn between(&self, uids: &RangeInclusive<Uid>) -> Range<usize> {
         let messages = &self.view.messages;
         let after = uids.end().checked_add(1).map_or(messages.len(), |after| messages.count_before(after));
@@ -184,14 +186,14 @@ impl Selected {
         self.view.messages.last().map_or(0, |message| message.uid)
     }
 
-    /// The UIDs of the messages at these places, which must exist.
+    /// The UIDs of the messages at these places, from 0, which must exist; in the order given.
     pub(super) fn uids(&self, places: &[usize]) -> Vec<Uid> {
         places.iter().map(|place| self.view.messages[*place].uid).collect()
     }
 
-    /// Writes the changes of the mailbox since the last update, as far as the options allow; the view then has them
-    /// too. Expunges that are held stay in the view, and arrivals that are not reported stay out of it, until a later
-    /// update. Fails if the mailbox was deleted or cannot be read.
+    /// Writes the changes of the mailbox since the last update, without flags that the filter excludes or the command
+    /// reports; the view then has all changes, but held expunges stay in it, and additions that the filter excludes
+    /// stay out of it, until a later update. Fails if the mailbox was deleted or cannot be read.
     pub(super) fn write_updates(&mut self, out: &mut ResponseBuffer, options: &UpdateOptions<'_>) -> Result<(), Error> {
         let new = self.mailbox.view()?;
         let old = self.view.clone();
@@ -216,8 +218,9 @@ impl Selected {
         Ok(())
     }
 
-    /// Reports added messages: `EXISTS`, `RECENT` except in IMAP4rev2, and `FLAGS` if there are new keywords. Their
-    /// FETCH responses become pending if the client wants them, except of messages that it created itself.
+    /// Reports messages added to the view: `EXISTS`, `RECENT` except in IMAP4rev2, and `FLAGS` if there are new
+    /// keywords. If the filter asks for items, their FETCH responses become pending, except of messages that the client
+    /// created itself. Forgets which these were.
     fn write_arrived(&mut self, out: &mut ResponseBuffer, arrived: &[Uid], options: &UpdateOptions<'_>) {
         let created = std::mem::take(&mut self.created);
         if arrived.is_empty() {
@@ -250,8 +253,8 @@ impl Selected {
         }
     }
 
-    /// Writes `FETCH` with the flags of one message, and with its UID if `by_uid`; nothing if it is not in the view.
-    /// With CONDSTORE, UID and MODSEQ are included: RFC 7162 §3.1, §3.2.4.
+    /// Writes `FETCH` with the flags of one message, and with its UID if `by_uid`; nothing if the message is not in the
+    /// view. With CONDSTORE, UID and MODSEQ are always included: RFC 7162 §3.1, §3.2.4.
     pub(super) fn write_flags_of(&self, out: &mut ResponseBuffer, uid: Uid, by_uid: bool, enabled: Enabled) {
         let Some(place) = self.view.messages.place(uid) else { return };
         let MessageMeta { flags, keywords, modseq, .. } = &self.view.messages[place];
@@ -276,8 +279,8 @@ impl Selected {
         fetch.end();
     }
 
-    /// Closes the mailbox: if this session has claimed recent messages, stores that, so that they are not recent after
-    /// the next start. An error is only logged.
+    /// Closes the mailbox: if this session has claimed recent messages, stores the claim, so that these are not recent
+    /// after the next start. An error is only logged.
     pub(super) async fn close(self) {
         if self.has_claimed
             && let Err(error) = self.mailbox.record_recent().await
@@ -288,8 +291,9 @@ impl Selected {
     }
 }
 
-/// Writes `VANISHED` with QRESYNC; else `EXPUNGE` of each message, the highest first, since each number counts without
-/// the messages expunged before it. RFC 9051 §7.5.1; RFC 7162 §3.2.10.
+/// Writes the expunged UIDs, ascending: one `VANISHED` with QRESYNC, else an `EXPUNGE` for each with its number in the
+/// `old` view, the highest first, since each number counts without the messages expunged before it. RFC 9051 §7.5.1;
+/// RFC 7162 §3.2.10.
 fn write_expunged(out: &mut ResponseBuffer, old: &View, expunged: &[Uid], enabled: Enabled) {
     if enabled.qresync && !expunged.is_empty() {
         return out.vanished(&expunged.iter().copied().collect(), false);
@@ -301,8 +305,8 @@ fn write_expunged(out: &mut ResponseBuffer, old: &View, expunged: &[Uid], enable
     }
 }
 
-/// The new view, still with the expunged messages that are not reported, and without the added ones (`unseen`) that are
-/// not. It keeps the old modification sequence, so that the difference is found later.
+/// The `new` view, still with the held expunged messages as they are in `old`, and without the added ones that are not
+/// reported (`unseen`). It keeps the old modification sequence, so that the next update finds the difference.
 fn held_view(old: &View, new: &View, held_expunges: &[Uid], unseen: &[Uid]) -> View {
     let mut messages = new.messages.clone();
     messages.remove(unseen);

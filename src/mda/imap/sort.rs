@@ -28,7 +28,7 @@ impl Row {
         self.sort_keys.sent.unwrap_or(self.arrived)
     }
 
-    /// Compares by one key, in ascending order.
+    /// Compares two messages by one key, in ascending order.
     fn compare(&self, by: SortKey, other: &Self) -> Ordering {
         match by {
             SortKey::Arrival => self.arrived.cmp(&other.arrived),
@@ -38,7 +38,7 @@ impl Row {
         }
     }
 
-    /// Compares by all criteria in order, then by sequence number. RFC 5256 §3 (SORT).
+    /// Compares two messages by all criteria in order, then by sequence number or UID. RFC 5256 §3 (SORT).
     fn compare_all(&self, criteria: &[Criterion], other: &Self) -> Ordering {
         let by = |criterion: &Criterion| {
             let order = self.compare(criterion.by, other);
@@ -76,8 +76,8 @@ impl ImapHandler {
         Ok(Reply::ok("THREAD completed"))
     }
 
-    /// The sort keys of messages, numbered by UID or else by sequence number; those without a summary, since they are
-    /// expunged or damaged, are left out.
+    /// The sort keys of the messages of the view with these UIDs, ascending, each with its UID if `by_uid`, else its
+    /// sequence number; those without a summary, since they are expunged or damaged, are left out.
     async fn rows(&self, uids: &Numbers, by_uid: bool) -> Result<Vec<Row>, Failure> {
         let mut rows = Vec::new();
         let Some(selected) = &self.selected else { return Ok(rows) };

@@ -23,13 +23,14 @@ impl ImapHandler {
         Ok(Reply::ok("CREATE completed").with(Code::MailboxId(id)))
     }
 
-    /// Executes DELETE of a mailbox; those below it stay.
+    /// Executes DELETE of a mailbox; mailboxes below it stay. Fails if it does not exist.
     pub(super) async fn delete(&mut self, name: &str) -> Result<Reply, Failure> {
         self.mailboxes.delete(&self.account, name).await?;
         Ok(Reply::ok("DELETE completed"))
     }
 
-    /// Executes RENAME of a mailbox and those below it. In IMAP4rev2, `LIST` reports the new name with the old one.
+    /// Executes RENAME of a mailbox and those below it; of INBOX, moves its messages into a new mailbox. In IMAP4rev2,
+    /// `LIST` reports the new name with the old one.
     pub(super) async fn rename(&mut self, from: &str, to: &str) -> Result<Reply, Failure> {
         self.mailboxes.rename(&self.account, from, to).await?;
         if self.conn.machine.enabled().rev2 {
@@ -76,12 +77,12 @@ impl ImapHandler {
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
     }
 
-    /// Executes LIST, also extended: writes the names that match a pattern and the selection options, in order; the
-    /// delimiter for an empty pattern. RFC 9051 §6.3.9, RFC 3501 §6.3.8.
+    /// Executes LIST, also extended: writes the names that match a pattern and the selection options, in order, with
+    /// the requested STATUS; only the delimiter for an empty pattern. RFC 9051 §6.3.9, RFC 3501 §6.3.8.
     pub(super) fn list(&mut self, list: &List) -> Result<Reply, Failure> {
         // An empty pattern requests the delimiter.
         if list.returns.is_none() && list.patterns.iter().all(String::is_empty) {
-            self.conn.machine.out().list(&entry(&[Attribute::NoSelect], ""));
+            self.conn.machine.out().list(&list_entry(&[Attribute::NoSelect], ""));
             return Ok(Reply::ok("LIST completed"));
         }
         let all = self.mailboxes.list(&self.account)?;
@@ -90,10 +91,11 @@ impl ImapHandler {
         for listed in all.iter().filter(|listed| is_named(listed)) {
             let found = Found {
                 itself: selects(list, listed),
-                below: list.recursive_match && below(&all, listed).any(|other| selects(list, other)),
+                below: list.recursive_match && names_below(&all, listed).any(|other| selects(list, other)),
             };
             // RFC 5258 §3.3: a name that does not match is listed for matching children that are not listed themselves.
-            let has_unlisted_children = || below(&all, listed).any(|other| selects(list, other) && !is_named(other));
+            let has_unlisted_children =
+                || names_below(&all, listed).any(|other| selects(list, other) && !is_named(other));
             let missing = is_missing_level(list, listed);
             let plain = list.returns.is_none();
             if found.itself || (missing && plain) || ((found.below || missing) && has_unlisted_children()) {
@@ -103,15 +105,15 @@ impl ImapHandler {
         Ok(Reply::ok("LIST completed"))
     }
 
-    /// Writes `LIST` of one name, and `STATUS` if that is requested and the mailbox is not listed only for its
-    /// children.
+    /// Writes `LIST` of one name, with CHILDINFO if RECURSIVEMATCH found names below it; then `STATUS`, if LIST asks
+    /// for that and the mailbox itself matches the selection options.
     fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) {
         let name = &listed.name;
         let items = list.returns.as_ref().map_or(&[][..], |returns| &returns.status);
         let missing = if list.returns.is_some() { Attribute::NonExistent } else { Attribute::NoSelect };
         let with_subscribed = list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed);
         let attributes = attributes(listed, missing, with_subscribed);
-        self.conn.machine.out().list(&ListEntry { child_info: found.below, ..entry(&attributes, name) });
+        self.conn.machine.out().list(&ListEntry { child_info: found.below, ..list_entry(&attributes, name) });
         // RFC 5819 §2, §3: no STATUS for names without a mailbox, nor for those listed because of their children.
         if let Some(status) = listed.status.filter(|_| found.itself && !items.is_empty()) {
             self.write_status(name, items, &status);
@@ -132,24 +134,25 @@ impl ImapHandler {
         let names: BTreeSet<&str> = own.chain(parents).collect();
         for name in names {
             let attributes: &[Attribute] = if subscribed.contains(name) { &[] } else { &[Attribute::NoSelect] };
-            self.conn.machine.out().lsub(&entry(attributes, name));
+            self.conn.machine.out().lsub(&list_entry(attributes, name));
         }
         Ok(Reply::ok("LSUB completed"))
     }
 
-    /// Writes `LIST` with the stored spelling of the mailbox for SELECT, and with the name in the command if that is
-    /// another. RFC 9051 §6.3.2.
+    /// Writes the `LIST` of SELECT and EXAMINE in IMAP4rev2: with the stored spelling of the mailbox, and with `name`,
+    /// that in the command, as the old one if the spelling is another. RFC 9051 §6.3.2.
     pub(super) fn list_selected(out: &mut ResponseBuffer, name: &str) {
         match canonical_name(name) {
             Some(canonical) if canonical != name => list_as(out, &canonical, name),
-            _ => out.list(&entry(&[], name)),
+            _ => out.list(&list_entry(&[], name)),
         }
     }
 }
 
-/// Writes `LIST` with the current name of a mailbox, and its old name or the name in the command. RFC 9051 §6.3.9.7.
+/// Writes `LIST` with the current `name` of a mailbox, and as OLDNAME the `old_name`: that before a rename, or the
+/// spelling in the command. RFC 9051 §6.3.9.7.
 fn list_as(out: &mut ResponseBuffer, name: &str, old_name: &str) {
-    out.list(&ListEntry { old_name: Some(old_name), ..entry(&[], name) });
+    out.list(&ListEntry { old_name: Some(old_name), ..list_entry(&[], name) });
 }
 
 /// Why a name is listed.
@@ -160,20 +163,21 @@ struct Found {
     below: bool,
 }
 
-/// Whether a name matches the selection options: it is subscribed with SUBSCRIBED, else a mailbox; and it has a special
-/// use with SPECIAL-USE. RFC 5258 §3.1, RFC 6154 §2.
+/// Whether a name matches the selection options of LIST: with SUBSCRIBED it must be subscribed, else have a mailbox;
+/// with SPECIAL-USE it must also have a special use. RFC 5258 §3.1, RFC 6154 §2.
 fn selects(list: &List, listed: &Listed) -> bool {
     let matches = if list.subscribed { listed.subscribed } else { listed.exists() };
     matches && (!list.special_use || !listed.special_uses.is_empty())
 }
 
-/// Whether it is a level without a mailbox, but with children, and all names are requested. RFC 5258 §3.5, §5 (11).
+/// Whether the name is only a level above mailboxes, without a mailbox of its own, and LIST asks for all names: neither
+/// for SUBSCRIBED nor for SPECIAL-USE. RFC 5258 §3.5, §5 (11).
 fn is_missing_level(list: &List, listed: &Listed) -> bool {
     !list.subscribed && !list.special_use && !listed.exists() && listed.has_children
 }
 
-/// The names below one, at any level, in a list sorted by name.
-fn below<'a>(all: &'a [Listed], top: &Listed) -> impl Iterator<Item = &'a Listed> {
+/// The names below that of `top`, at any level, in order, without `top` itself; `all` must be sorted by name.
+fn names_below<'a>(all: &'a [Listed], top: &Listed) -> impl Iterator<Item = &'a Listed> {
     let top = format!("{}{DELIMITER}", top.name);
     let first = all.partition_point(|listed| listed.name < top);
     all[first..].iter().take_while(move |listed| listed.name.starts_with(&top))
@@ -195,18 +199,18 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern_matches(pattern, name, DELIMITER) || any_case() || below_any_case().unwrap_or(false)
 }
 
-/// Whether it is the name of a mailbox below INBOX.
+/// Whether the name is that of a mailbox below INBOX, as `INBOX/a`; not INBOX itself.
 fn is_below_inbox(name: &str) -> bool {
     name.strip_prefix(INBOX).is_some_and(|rest| rest.starts_with(DELIMITER))
 }
 
 /// A LIST entry of a name with these attributes and the delimiter.
-pub(super) fn entry<'a>(attributes: &'a [Attribute], name: &'a str) -> ListEntry<'a> {
+pub(super) fn list_entry<'a>(attributes: &'a [Attribute], name: &'a str) -> ListEntry<'a> {
     ListEntry::new(attributes, DELIMITER, name)
 }
 
-/// The attributes of a name: `missing` if it has no mailbox, `\Subscribed` only if `with_subscribed`, whether it has
-/// children, and its special uses.
+/// The attributes of a name for LIST: `missing` if it has no mailbox, `\Subscribed` if it is subscribed and
+/// `with_subscribed`, `\HasChildren` or `\HasNoChildren`, and its special uses.
 pub(super) fn attributes(listed: &Listed, missing: Attribute, with_subscribed: bool) -> Vec<Attribute> {
     let Listed { has_children, subscribed, special_uses, .. } = listed;
     let attributes = [

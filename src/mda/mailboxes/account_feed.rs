@@ -58,13 +58,15 @@ pub(super) struct CommittedChanges {
 }
 
 impl From<Vec<Change>> for CommittedChanges {
+    /// Changes of mailboxes only, without other events.
     fn from(changes: Vec<Change>) -> Self {
         Self { changes, ..Self::default() }
     }
 }
 
 impl CommittedChanges {
-    /// Events for created or deleted names of the account with this id, without changes of messages.
+    /// Events of the account with this id for mailboxes that were created or deleted, by their names; without changes
+    /// of messages.
     pub(super) fn names(account: i64, names: impl IntoIterator<Item = String>) -> Self {
         let events = names.into_iter().map(|name| (account, AccountEvent::Named { name, old_name: None })).collect();
         Self { events, ..Self::default() }
@@ -105,7 +107,7 @@ struct ChangeMark {
 }
 
 impl ChangeMark {
-    /// Records that this session made the change with this number, the highest so far.
+    /// Records that the session `by` made the change with this number, the highest so far.
     fn put(&mut self, number: u64, by: SessionId) {
         if by != self.by {
             (self.by, self.other) = (by, self.last);
@@ -113,7 +115,7 @@ impl ChangeMark {
         self.last = number;
     }
 
-    /// The number of the last change that this session did not make; 0 if there is none.
+    /// The number of the last change that the session `reader` did not make; 0 if there is none.
     fn last_to(&self, reader: SessionId) -> u64 {
         if self.by == reader { self.other } else { self.last }
     }
@@ -124,7 +126,8 @@ impl AccountFeed {
         Self { state: Mutex::default(), last: watch::Sender::new(0) }
     }
 
-    /// Runs `put` with the state and the next number, then wakes the readers.
+    /// Runs `put` with the state and the number of the new change, one more than that of the last, then wakes the
+    /// readers.
     fn put(&self, put: impl FnOnce(&mut State, u64)) {
         let mut state = lock(&self.state);
         state.last += 1;
@@ -136,8 +139,8 @@ impl AccountFeed {
 }
 
 impl State {
-    /// Marks the mailbox of a change with this number, made by this session, unless the change is empty; forgets a
-    /// deleted mailbox.
+    /// Marks the mailbox of a change with this number, made by the session `by`, as changed, unless the change is
+    /// empty; forgets a deleted mailbox.
     fn change(&mut self, change: &Change, number: u64, by: SessionId) {
         let marks = self.changed.entry(change.mailbox).or_default();
         match &change.kind {
@@ -149,23 +152,23 @@ impl State {
         }
     }
 
-    /// Appends an event with this number, caused by this session; drops the oldest ones beyond [`MAX_RETAINED_BYTES`],
-    /// and notes up to which number.
+    /// Appends an event with this number, caused by the session `by`; drops the oldest events beyond
+    /// [`MAX_RETAINED_BYTES`], and notes up to which number, so that readers know what they missed.
     fn add(&mut self, events: AccountEvent, number: u64, by: SessionId) {
-        self.bytes += bytes(&events);
+        self.bytes += event_bytes(&events);
         self.events.push_back((number, by, events.into()));
         while MAX_RETAINED_BYTES < self.bytes
             && let Some((number, _, events)) = self.events.pop_front()
         {
-            self.bytes -= bytes(&events);
+            self.bytes -= event_bytes(&events);
             self.dropped = number;
         }
     }
 }
 
-/// About the memory that an event takes, in bytes.
-fn bytes(events: &AccountEvent) -> usize {
-    let names = match events {
+/// About the memory that an event takes in the feed, in bytes.
+fn event_bytes(event: &AccountEvent) -> usize {
+    let names = match event {
         AccountEvent::Named { name, old_name } => name.len() + old_name.as_ref().map_or(0, String::len),
         AccountEvent::Subscribed(name) => name.len(),
         AccountEvent::Annotated { mailbox, entries } => {
@@ -203,7 +206,8 @@ impl FeedReader {
         self.feed.last.subscribe()
     }
 
-    /// Takes what other sessions have changed since the last call, or since [`Mailboxes::follow`]; empty if nothing.
+    /// Takes what other sessions have changed in the account since the last call, or since [`Mailboxes::follow`]: empty
+    /// if nothing; [`FeedUpdate::missed`] if the oldest events were dropped before.
     pub fn read(&mut self) -> FeedUpdate {
         let state = lock(&self.feed.state);
         let (read, session) = (self.read, self.session);
@@ -232,7 +236,7 @@ impl Mailboxes {
         Self { session, ..self.clone() }
     }
 
-    /// Follows the events of the account with this key from now on.
+    /// A reader of what other sessions than that of this handle change in the account with this key, from now on.
     ///
     /// # Errors
     /// The account does not exist, or the store cannot be read.
@@ -255,8 +259,8 @@ impl Mailboxes {
 }
 
 impl Inner {
-    /// Adds what a commit changed, and the session that made it, to the feeds of its accounts; nothing for accounts
-    /// that no session follows.
+    /// Adds what a commit changed to the feeds of its accounts, as made by the session `by`, whose reader leaves it
+    /// out; nothing for accounts that no session follows.
     pub(super) fn publish(&self, committed: &CommittedChanges, by: SessionId) {
         let feeds = lock(&self.feeds);
         if feeds.is_empty() {

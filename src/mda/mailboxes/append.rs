@@ -62,8 +62,8 @@ pub(super) enum Listing {
 
 impl Mailboxes {
     /// Delivers a message to an account, which is created if it does not exist: into the mailbox named by the address's
-    /// detail (RFC 5233, case-insensitive) if that exists, else into INBOX. If its journey was deleted meanwhile, the
-    /// message is removed in the same commit.
+    /// detail (RFC 5233, case-insensitive) if that exists, else into INBOX. If the journey of the message was deleted
+    /// meanwhile, the message is removed again in the same commit.
     ///
     /// # Errors
     /// The message exceeds the quota of the account, or it cannot be stored.
@@ -86,8 +86,8 @@ impl Mailboxes {
         self.change(job).await
     }
 
-    /// Appends messages to a mailbox, all of them or none. Returns where they are, in order. RFC 9051 §6.3.12, RFC
-    /// 3502.
+    /// Appends messages to the mailbox of an account key and a name, all of them or none. Returns where they are, in
+    /// order. RFC 9051 §6.3.12, RFC 3502.
     ///
     /// # Errors
     /// The mailbox does not exist, a message has too many keywords or too long a header, the quota of the account is
@@ -119,12 +119,12 @@ impl Mailboxes {
     }
 
     /// A message of a client to insert, saved now, and received now unless the client gave a date; to the catalogue it
-    /// is an entry. Refuses too many, too long or invalid keywords, and a header that is too long.
+    /// is an entry. Refuses more than 64 keywords, too long or invalid ones, and a header that is too long.
     fn new_message_to_append(
         &self,
         AppendMessage { message, flags, received }: AppendMessage,
     ) -> Result<MessageToInsert, Error> {
-        check(&flags)?;
+        check_keywords(&flags)?;
         if has_long_header(message.content.bytes()) {
             return Err(Error::TooMany("bytes in the header"));
         }
@@ -134,14 +134,14 @@ impl Mailboxes {
         Ok(MessageToInsert { saved: now, listing, ..self.new_message(&message, flags, received) })
     }
 
-    /// The message to insert, with its binary parts in base64. It is saved when it is received, in seconds since 1970,
-    /// and to the catalogue it is a copy.
+    /// A message to insert with these flags, with its binary parts in base64; `received`, in seconds since 1970, is
+    /// also when it is saved. To the catalogue it is a copy.
     fn new_message(&self, message: &Message, flags: Flags, received: i64) -> MessageToInsert {
         let (message, summary) = self.without_binary(message.clone());
         MessageToInsert { message, summary, flags, received, saved: received, listing: self.listing(Listing::Copy) }
     }
 
-    /// The given listing if there is a catalogue, else `Listing::None`.
+    /// Returns the given listing if the mailboxes have a catalogue, else [`Listing::None`].
     pub(super) fn listing(&self, listing: Listing) -> Listing {
         if self.inner.catalogue.is_some() { listing } else { Listing::None }
     }
@@ -186,8 +186,8 @@ impl Mailbox {
     }
 }
 
-/// The id and stored name of the mailbox for a detail, in any case; of INBOX, which every account has, if there is no
-/// such mailbox or no detail.
+/// The id and stored name of the mailbox that a delivery goes into: the one named by the detail, in any case; INBOX,
+/// which every account has, if there is no such mailbox or no detail.
 fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>) -> Result<(i64, String), Error> {
     if let Some(detail) = detail
         && let Some(found) = sqlite::find_ignoring_case(transaction, account, detail)?
@@ -198,7 +198,8 @@ fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>
     Ok((inbox.ok_or_else(|| Error::NoMailbox(INBOX.to_owned()))?, INBOX.to_owned()))
 }
 
-/// Inserts a message into the mailbox with this id; returns where it is and the change. `name` is only for the result.
+/// Inserts a message into the mailbox with this id; returns where it was stored, `name` being the mailbox in this
+/// result only, and the change.
 pub(super) fn insert_message(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -209,8 +210,8 @@ pub(super) fn insert_message(
     Ok((Delivered { mailbox: name, uidvalidity, uid }, vec![change]))
 }
 
-/// Fails if there are more than 64 keywords, one is longer than 128 bytes, or one is no keyword.
-pub(super) fn check(flags: &Flags) -> Result<(), Error> {
+/// Fails if the flags have more than 64 keywords, one longer than 128 bytes, or one that is no valid keyword.
+pub(super) fn check_keywords(flags: &Flags) -> Result<(), Error> {
     if MAX_KEYWORDS < flags.keywords.len() || flags.keywords.iter().any(|word| MAX_KEYWORD_BYTES < word.len()) {
         return Err(Error::TooMany("keywords"));
     }

@@ -1,6 +1,6 @@
 //! Changes existing messages: flags, copy, move, expunge.
 
-use super::append::check;
+use super::append::check_keywords;
 use super::name::canonical;
 use super::open_mailbox::{Change, ChangeKind};
 use super::{Error, Mailbox, Mailboxes, Uid, quota, sqlite};
@@ -17,13 +17,14 @@ pub struct Copied {
 }
 
 impl Mailbox {
-    /// Changes flags of messages; UIDs that do not exist are ignored. Returns the modification sequence of the change;
-    /// messages that already had the flags keep their own. Fastest with ascending UIDs.
+    /// Changes flags of messages; UIDs that do not exist are ignored. Returns the modification sequence of the change,
+    /// which is used up even if no message changes; messages that already had the flags keep their own. Fastest with
+    /// ascending UIDs.
     ///
     /// # Errors
     /// There are too many keywords, or the change cannot be stored.
     pub async fn store(&self, uids: Vec<Uid>, mode: StoreMode, flags: Flags) -> Result<u64, Error> {
-        check(&flags)?;
+        check_keywords(&flags)?;
         let (id, mailboxes) = (self.shared.id, self.mailboxes_for(mode, &flags));
         let job = move |transaction: &Transaction<'_>| {
             let change = set_flags(transaction, id, &uids, mode, &flags)?;
@@ -46,7 +47,7 @@ impl Mailbox {
         since: Option<u64>,
     ) -> Result<Vec<Uid>, Error> {
         let Some(since) = since else { return self.store(uids, mode, flags).await.map(|_| vec![]) };
-        check(&flags)?;
+        check_keywords(&flags)?;
         let (id, mailboxes) = (self.shared.id, self.mailboxes_for(mode, &flags));
         let job = move |transaction: &Transaction<'_>| {
             let mut modified = sqlite::changed_since(transaction, id, &uids, since)?;
@@ -61,8 +62,8 @@ impl Mailbox {
         mailboxes.change(job).await
     }
 
-    /// The handle for a change of flags, which a full disk lets pass if it sets `\Deleted`: that is the first half of
-    /// deleting messages.
+    /// The handle by which to make a change of flags: one whose changes a full disk lets pass if it sets `\Deleted`,
+    /// since that is the first half of deleting messages; else that of the mailbox.
     fn mailboxes_for(&self, mode: StoreMode, flags: &Flags) -> Mailboxes {
         let deletes = mode != StoreMode::Remove && flags.system.contains(SystemFlags::DELETED);
         if deletes { self.mailboxes.freeing() } else { self.mailboxes.clone() }
@@ -105,7 +106,8 @@ impl Mailbox {
         self.mailboxes.freeing().change(job).await
     }
 
-    /// Removes messages whatever their flags, as POP3 does. Returns the UIDs of those that existed.
+    /// Removes messages whatever their flags, as POP3 does, also on a full disk. Returns the UIDs of those that
+    /// existed, in the order given.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -118,8 +120,9 @@ impl Mailbox {
         self.mailboxes.freeing().change(job).await
     }
 
-    /// Copies messages into a mailbox of the same account; or moves them, and then without a check of the quota and
-    /// even on a full disk. All or none; UIDs that do not exist are ignored.
+    /// Copies messages into a mailbox of the same account; if `remove_originals`, moves them, and then without a check
+    /// of the quota and even on a full disk. All or none; UIDs that do not exist are ignored. Returns the UIDs of
+    /// originals and copies.
     async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, remove_originals: bool) -> Result<Copied, Error> {
         let (id, account, name, now) = (self.shared.id, self.account, canonical(mailbox)?, self.mailboxes.now());
         let quotas = self.mailboxes.quotas();
@@ -141,8 +144,8 @@ impl Mailbox {
     }
 }
 
-/// Changes flags of messages in a job; UIDs that do not exist are ignored. Messages that already have the new flags
-/// keep their modification sequence; one that would have too many keywords is an error.
+/// Changes the flags of messages by the `given` ones, as the mode says; UIDs that do not exist are ignored. Messages
+/// that already have the new flags keep their modification sequence; fails if a message would get too many keywords.
 pub(super) fn set_flags(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -155,12 +158,13 @@ pub(super) fn set_flags(
         if new == *old {
             return Ok(None);
         }
-        check(&new)?;
+        check_keywords(&new)?;
         Ok(Some(new))
     })
 }
 
-/// The flags of a message with `old` flags after a STORE of the `given` ones. Keywords are compared without case.
+/// The new flags of a message with `old` flags after a STORE of the `given` ones in this mode. Keywords are compared
+/// without case.
 fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
     let mut new = old.clone();
     match mode {
@@ -178,7 +182,7 @@ fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
 }
 
 impl Change {
-    /// The UIDs of the messages that it expunged; none for a change of another kind.
+    /// The UIDs of the messages that the change expunged; none for a change of another kind.
     fn expunged(&self) -> Vec<Uid> {
         if let ChangeKind::Expunged(uids) = &self.kind { uids.clone() } else { vec![] }
     }

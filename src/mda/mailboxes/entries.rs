@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::account_feed::CommittedChanges;
-use super::append::check;
+use super::append::check_keywords;
 use super::change::set_flags;
 use super::name::canonical;
 use super::tree::create;
@@ -26,8 +26,8 @@ pub struct CopyFilter {
 }
 
 impl Mailboxes {
-    /// Marks all copies of entries as read, or unread unless `seen`, and those still to come; in commits of 200
-    /// entries, of which those before an error stay.
+    /// Marks all copies of entries as read if `seen`, else as unread; also those that are delivered later. In commits
+    /// of 200 entries, of which those before an error stay.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -42,14 +42,14 @@ impl Mailboxes {
         .await
     }
 
-    /// Replaces the tags of entries by these: the keywords of all copies, and of those still to come. Keywords that
-    /// begin with `$` stay. In commits of 200 entries, of which those before an error stay.
+    /// Replaces the tags of entries by these, which become the keywords of all copies, also of those delivered later;
+    /// keywords that begin with `$` stay. In commits of 200 entries, of which those before an error stay.
     ///
     /// # Errors
     /// A tag cannot be a keyword, or the change cannot be stored.
     pub async fn tag_entries(&self, entries: &[i64], tags: &[String]) -> Result<(), Error> {
         let keywords: Vec<String> = tags.iter().map(|tag| keyword(tag)).collect();
-        check(&Flags { keywords: keywords.clone(), ..Flags::default() })?;
+        check_keywords(&Flags { keywords: keywords.clone(), ..Flags::default() })?;
         let tags = tags.to_vec();
         self.each_batch(entries, move |transaction, batch| {
             for entry in batch {
@@ -68,8 +68,9 @@ impl Mailboxes {
         .await
     }
 
-    /// Moves the wanted copies of entries into a mailbox of their account, which is created if it does not exist; in
-    /// commits of 200 entries, of which those before an error stay. Returns how many copies were elsewhere before.
+    /// Moves the copies of entries that pass the filter into the mailbox `name` of their account, which is created if
+    /// it does not exist; in commits of 200 entries, of which those before an error stay. Returns how many copies were
+    /// moved.
     ///
     /// # Errors
     /// The name is not allowed, or the change cannot be stored.
@@ -102,9 +103,9 @@ impl Mailboxes {
         Ok(moved)
     }
 
-    /// Deletes entries with their journeys and all their copies, those under way too, in commits of 200 entries. With a
-    /// filter, deletes only the copies that are wanted, and the entries that are then listed under no account. Returns
-    /// the journeys of the deleted entries.
+    /// Deletes entries with their journeys and all their copies, those under way too, in commits of 200 entries, of
+    /// which those before an error stay. With a filter, deletes only the copies that pass it, and the entries that are
+    /// then listed under no account. Returns the journeys of the deleted entries.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -156,8 +157,8 @@ impl Mailboxes {
     }
 }
 
-/// Calls `change` with the id of each mailbox that has copies of entries, and their UIDs, ascending; returns these
-/// changes, and all the entries as changed.
+/// Calls `change` once for each mailbox with copies of these entries, with its id and the UIDs of the copies,
+/// ascending. Returns these changes, and all the entries as changed, for the catalogue.
 fn change_copies(
     transaction: &Transaction<'_>,
     entries: &[i64],
@@ -170,7 +171,7 @@ fn change_copies(
     Ok(CommittedChanges { changes, entries, ..Default::default() })
 }
 
-/// The UIDs of the wanted copies of entries, ascending, by mailbox id.
+/// The UIDs of the copies of these entries that pass the filter, ascending, by mailbox id.
 fn copies_by_mailbox(
     transaction: &Transaction<'_>,
     entries: &[i64],
@@ -186,7 +187,7 @@ fn copies_by_mailbox(
     Ok(by_mailbox)
 }
 
-/// The keyword of a tag, with `+` for each space. RFC 9051 §9, `flag-keyword`.
+/// The keyword for a tag of an entry, with `+` for each space. RFC 9051 §9, `flag-keyword`.
 fn keyword(tag: &str) -> String {
     tag.replace(' ', "+")
 }

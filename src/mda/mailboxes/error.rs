@@ -38,7 +38,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the bytes of one message are damaged; others may be whole.
+    /// Whether the error is that the bytes of one message are damaged; other messages may be whole.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Store(store::Error::Damaged { .. }))
     }

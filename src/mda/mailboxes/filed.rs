@@ -24,7 +24,7 @@ pub struct FiledMessage {
 }
 
 /// The messages with a journey, in all mailboxes, that came into their mailbox at `since` or later: at most `limit`
-/// after the one at `place`, in the order of mailbox ids and UIDs.
+/// after the one at `place`, the last of an earlier call, in the order of mailbox ids and UIDs.
 ///
 /// # Errors
 /// The store cannot be read.

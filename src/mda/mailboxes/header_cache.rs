@@ -39,7 +39,8 @@ impl Mailbox {
         HeaderReader { mailbox: self.clone(), block: None }
     }
 
-    /// The trace fields of a message, each ended by CR LF; `None` if it was expunged.
+    /// The trace fields of a message, each ended by CR LF; `None` if the message was expunged and they are not in
+    /// memory.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -102,7 +103,7 @@ impl HeaderBlock {
         self.place(uid).is_some()
     }
 
-    /// The index of the entry of a UID.
+    /// The index of the entry of a UID; `None` if the block has none.
     fn place(&self, uid: Uid) -> Option<usize> {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
@@ -113,7 +114,7 @@ impl HeaderBlock {
         Some(KeptHeader { bytes: self.bytes.get(bytes.clone())?, is_whole: *is_whole })
     }
 
-    /// About the memory that it takes, in bytes.
+    /// About the memory that the block takes, in bytes.
     fn cost(&self) -> usize {
         self.bytes.len() + self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
     }

@@ -15,6 +15,7 @@ const KEYWORD_BYTES: usize = 40;
 pub struct Keywords(Option<Arc<Vec<String>>>);
 
 impl From<Vec<String>> for Keywords {
+    /// Takes the words as they are, in this order.
     fn from(words: Vec<String>) -> Self {
         Self((!words.is_empty()).then(|| Arc::new(words)))
     }
@@ -36,8 +37,8 @@ pub(super) struct KeywordLists {
 }
 
 impl KeywordLists {
-    /// The same keywords, shared with other messages if `lists` has them; else adds them to `lists`, up to 1000 lists.
-    /// `lists` are copied only if they change.
+    /// Returns the same keywords, shared with other messages if `lists` has them; else adds them to `lists`, if that
+    /// has fewer than 1000 lists. `lists` is copied only if it changes.
     pub(super) fn share(lists: &mut Arc<Self>, keywords: Keywords) -> Keywords {
         if keywords.is_empty() {
             return keywords;
@@ -53,12 +54,12 @@ impl KeywordLists {
         keywords
     }
 
-    /// All keywords of the lists, without duplicates.
+    /// All keywords that occur in the lists, each once.
     pub(super) fn words(&self) -> BTreeSet<&str> {
         self.lists.iter().flat_map(|list| list.iter()).map(String::as_str).collect()
     }
 
-    /// About the memory that they take, at most, in bytes.
+    /// About the memory that the lists take, at most, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

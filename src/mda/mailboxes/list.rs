@@ -45,15 +45,15 @@ impl Listed {
         self.status.is_some()
     }
 
-    /// The id of the mailbox; `None` if the name has none.
+    /// The id of the mailbox of this name; `None` if there is none.
     pub fn id(&self) -> Option<u64> {
         self.status.map(|status| status.id)
     }
 }
 
 impl Mailboxes {
-    /// All names of the account with this key, in order: of its mailboxes, of missing levels above them, and of its
-    /// subscriptions; none if it does not exist.
+    /// All names in the mailbox tree of the account with this key, in order: of its mailboxes, of levels above them
+    /// without a mailbox, and of its subscriptions. Empty if the account does not exist.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -36,7 +36,8 @@ impl Drop for MaildropLock {
 }
 
 impl Mailboxes {
-    /// Locks the maildrop of an account, which is created if it does not exist.
+    /// Locks the maildrop of the account with this key, which is created if it does not exist, until the result is
+    /// dropped.
     ///
     /// # Errors
     /// Another session has locked it, or the store fails.
@@ -69,7 +70,7 @@ impl Maildrop {
     /// are read ahead.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The message is damaged, or the store cannot be read.
     pub fn message(&mut self, index: usize) -> Result<Option<Message>, Error> {
         if self.read_ahead.front().is_none_or(|(place, _)| *place != index) {
             self.read_ahead.clear();
@@ -84,8 +85,8 @@ impl Maildrop {
         Ok(if found { self.read_ahead.pop_front().map(|(_, message)| message) } else { None })
     }
 
-    /// The last place to read, with the message at `index` and as many after it as the limits allow; `index` itself if
-    /// none.
+    /// The last place to read in one go from `index` on, from 0: at most 32 messages and about 256 KiB, but at least
+    /// the one at `index`.
     fn last_of_run(&self, index: usize) -> usize {
         let sizes = self.view.messages.iter_from(index).take(MAX_READ_AHEAD).scan(0, |bytes, message| {
             *bytes += message.size;
@@ -106,7 +107,7 @@ impl Maildrop {
         self.mailbox.remove(uids).await.map(drop)
     }
 
-    /// The UID of the message at this place, from 0.
+    /// The UID of the message at this place, from 0; `None` if there is none.
     fn uid(&self, index: usize) -> Option<Uid> {
         self.view.messages.get(index).map(|message| message.uid)
     }

@@ -66,14 +66,14 @@ impl Default for MemoryCache {
 }
 
 impl MemoryCache {
-    /// What is kept under a key, which then counts as used; `None` if nothing is.
+    /// What is kept under this key, which then counts as used, so that it is evicted later; `None` if nothing is.
     pub(super) fn find(&mut self, key: Key) -> Option<&Cached> {
         let entry = self.entries.get_mut(&key)?;
         entry.used = true;
         Some(&entry.cached)
     }
 
-    /// The trace fields of a message, possibly empty; `None` if they are not kept. They count as used.
+    /// The trace fields of a message, possibly empty, which then count as used; `None` if they are not kept.
     pub(super) fn trace(&mut self, mailbox: i64, uid: Uid) -> Option<Bytes> {
         match self.find(Key::Trace(mailbox, uid)) {
             Some(Cached::Trace(trace)) => Some(trace.clone()),
@@ -81,8 +81,8 @@ impl MemoryCache {
         }
     }
 
-    /// Inserts an entry that takes about this many bytes, or replaces it; evicts entries beyond the budget, perhaps
-    /// this one.
+    /// Keeps this under the key, in place of what was there; it takes about this many bytes. Evicts entries beyond the
+    /// budget, perhaps this one.
     pub(super) fn insert(&mut self, key: Key, cached: Cached, bytes: usize) {
         let bytes = bytes + ENTRY_BYTES;
         self.bytes += bytes;
@@ -93,7 +93,7 @@ impl MemoryCache {
         self.evict();
     }
 
-    /// Keeps the trace fields of a message, unless they are kept already.
+    /// Keeps the trace fields of a message in memory, unless they are kept already.
     pub(super) fn insert_trace(&mut self, mailbox: i64, uid: Uid, trace: &Bytes) {
         let key = Key::Trace(mailbox, uid);
         if !self.entries.contains_key(&key) {
@@ -101,7 +101,8 @@ impl MemoryCache {
         }
     }
 
-    /// Notes that an entry, if it is there, takes about this many bytes now; evicts entries beyond the budget.
+    /// Notes that what is kept under this key, if anything is, takes about this many bytes now; evicts entries beyond
+    /// the budget.
     pub(super) fn resize(&mut self, key: Key, bytes: usize) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         self.bytes -= std::mem::replace(&mut entry.bytes, bytes + ENTRY_BYTES);
@@ -109,8 +110,8 @@ impl MemoryCache {
         self.evict();
     }
 
-    /// Removes entries until the rest is within the budget, in the order of insertion; one that was used is put at the
-    /// end instead.
+    /// Removes entries, in the order of insertion, until the rest is within the budget; an entry used since it was last
+    /// looked at is put at the end instead.
     fn evict(&mut self) {
         while self.budget < self.bytes
             && let Some(oldest) = self.order.pop_front()
@@ -137,8 +138,8 @@ pub struct MemoryUse {
 }
 
 impl Mailboxes {
-    /// Sets the budget of memory for what is kept of mailboxes, in bytes, and evicts what is beyond it. What a session
-    /// has selected stays as long as it does, whatever the budget.
+    /// Sets the budget of memory for what is kept of mailboxes, in bytes, and evicts what is beyond it. The view of a
+    /// mailbox that a session has selected stays as long as the session has it, whatever the budget.
     pub fn limit_memory(&self, budget: usize) {
         let mut memory = lock(&self.inner.memory);
         memory.budget = budget;

@@ -80,12 +80,13 @@ impl Messages {
         Some(block.start + block.messages.iter().position(is_unseen)?)
     }
 
-    /// The keywords of the messages, and perhaps some that messages had before.
+    /// The keywords of the messages, each once, perhaps with some that messages no longer have, and without those of
+    /// lists beyond the 1000 that are shared.
     pub fn keywords(&self) -> BTreeSet<&str> {
         self.keywords.words()
     }
 
-    /// About the memory that they take, in bytes.
+    /// About the memory that the messages take, in bytes, blocks shared with other views included.
     pub fn bytes(&self) -> usize {
         let blocks = self.blocks.len() * (size_of::<Block>() + size_of::<Vec<MessageMeta>>());
         self.len() * size_of::<MessageMeta>() + blocks + self.keywords.bytes()
@@ -97,12 +98,12 @@ impl Messages {
         block.messages.get(place - block.start)
     }
 
-    /// The message with the highest UID.
+    /// The message with the highest UID; `None` if there are no messages.
     pub fn last(&self) -> Option<&MessageMeta> {
         self.blocks.last()?.messages.last()
     }
 
-    /// The message with this UID.
+    /// The message with this UID; `None` if there is none.
     pub fn find(&self, uid: Uid) -> Option<&MessageMeta> {
         let block = &self.blocks[self.block(uid).ok()?];
         block.place(uid).ok().map(|at| &block.messages[at])
@@ -125,7 +126,7 @@ impl Messages {
         }
     }
 
-    /// Inserts a message; replaces one with the same UID.
+    /// Inserts a message in the order of UIDs; replaces one with the same UID.
     pub fn insert(&mut self, mut message: MessageMeta) {
         message.keywords = KeywordLists::share(&mut self.keywords, message.keywords);
         let at = match self.block(message.uid) {
@@ -170,7 +171,7 @@ impl Messages {
         }
     }
 
-    /// Removes messages; UIDs that do not exist are ignored.
+    /// Removes messages from this list; UIDs that do not exist are ignored.
     pub(in crate::mda) fn remove(&mut self, uids: &[Uid]) {
         for uid in uids {
             let Ok(at) = self.block(*uid) else { continue };
@@ -189,7 +190,8 @@ impl Messages {
         }
     }
 
-    /// Adds to `changes` the UIDs of the messages that differ from an older state of the same mailbox, ascending.
+    /// Adds to `changes` the UIDs of the messages that were expunged, added or changed since `older`, an earlier state
+    /// of the same mailbox; ascending.
     pub(super) fn compare(&self, older: &Self, changes: &mut Changes) {
         let (mut before, mut now) = (older.blocks.iter().peekable(), self.blocks.iter().peekable());
         loop {
@@ -214,26 +216,26 @@ impl Messages {
         }
     }
 
-    /// The index of the block for this UID; as an error, where it would be inserted.
+    /// The index in `blocks` of the block for this UID; as an error, where that block would be inserted.
     fn block(&self, uid: Uid) -> Result<usize, usize> {
         self.blocks.binary_search_by_key(&(uid >> BLOCK_BITS), |block| block.number)
     }
 }
 
 impl Block {
-    /// The place, from 0 in the mailbox, after its last message.
+    /// The place in the mailbox, from 0, after the last message of the block.
     fn end(&self) -> usize {
         self.start + self.len as usize
     }
 
-    /// The index of a UID among the messages of the block; as an error, where it would be inserted.
+    /// The index of the message with this UID in the block, from 0; as an error, where it would be inserted.
     fn place(&self, uid: Uid) -> Result<usize, usize> {
         self.messages.binary_search_by_key(&uid, |message| message.uid)
     }
 }
 
-/// Adds to `changes` the differences of two lists of messages by ascending UID. A message is changed if its
-/// modification sequence is.
+/// Adds to `changes` the UIDs that only `before` has, those that only `now` has, and those whose modification sequences
+/// differ; both lists are by ascending UID.
 fn compare(before: &[MessageMeta], now: &[MessageMeta], changes: &mut Changes) {
     let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
     loop {
@@ -268,12 +270,15 @@ impl Index<usize> for Messages {
 }
 
 impl PartialEq for Messages {
+    /// Whether both have the same messages with the same metadata, however they are divided into blocks.
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
     }
 }
 
 impl FromIterator<MessageMeta> for Messages {
+    /// The messages of a mailbox, given in any order, fastest by ascending UID; of several with the same UID the last
+    /// counts.
     fn from_iter<I: IntoIterator<Item = MessageMeta>>(messages: I) -> Self {
         let mut builder = MessagesBuilder::default();
         messages.into_iter().for_each(|message| builder.push(message));
@@ -307,8 +312,8 @@ impl MessagesBuilder {
         self.messages
     }
 
-    /// Makes the open messages a block at the end, or inserts them one by one if their block is not after the last;
-    /// none are open then.
+    /// Makes the open messages a block at the end, or inserts them one by one if their block is not after the last one;
+    /// leaves no message open.
     fn close(&mut self) {
         let Some(first) = self.open.first() else { return };
         let number = first.uid >> BLOCK_BITS;

@@ -81,7 +81,8 @@ fn set(
     Ok(sqlite::set_annotation(transaction, account, place, entry, value)?)
 }
 
-/// Whether the account or this `place` in it, a mailbox or `sqlite::ACCOUNT`, has too many entries.
+/// Whether more entries are set than allowed: on this `place`, the id of a mailbox or `sqlite::ACCOUNT`, or on the
+/// account with all its mailboxes.
 fn exceeds_limits(transaction: &Transaction<'_>, account: i64, place: i64) -> Result<bool, Error> {
     let (all, here) = sqlite::count_annotations(transaction, account, place)?;
     Ok(MAX_ENTRIES < here || MAX_ACCOUNT_ENTRIES < all)

@@ -146,12 +146,13 @@ impl Mailboxes {
         Self { inner: Arc::new(inner), store, session: SessionId::default() }
     }
 
-    /// The same mailboxes and session, used through another handle of their store.
+    /// The same mailboxes and session, used through another handle of the same store, such as one with disk faults.
     pub fn with_store(&self, store: Store) -> Self {
         Self { store, ..self.clone() }
     }
 
-    /// The same mailboxes for changes that free room on the disk, or lead to it: a full disk lets them pass.
+    /// The same mailboxes, through a handle of the store whose changes a full disk lets pass: for changes that free
+    /// room on the disk, or lead to it.
     fn freeing(&self) -> Self {
         self.with_store(self.store.freeing())
     }
@@ -167,8 +168,8 @@ impl Mailboxes {
         Ok(self.by_id(account, id))
     }
 
-    /// Runs a job in the next commit and waits until it is durable. A job that fails changes nothing. Sessions and open
-    /// mailboxes are not notified of what it changes.
+    /// Runs a job in the next commit and waits until it is durable; returns its result. A job that fails changes
+    /// nothing. Sessions, feeds and open mailboxes learn nothing of what the job changes.
     async fn write<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -207,7 +208,7 @@ impl Mailbox {
         self.shared.modseq.subscribe()
     }
 
-    /// The id, which a rename keeps. RFC 8474 §4.
+    /// The id of the mailbox, which a rename keeps. RFC 8474 §4.
     pub fn id(&self) -> u64 {
         self.shared.id as u64
     }

@@ -34,7 +34,7 @@ pub(super) fn canonical(name: &str) -> Result<String, Error> {
     })
 }
 
-/// Whether what follows the name of a mailbox names that mailbox itself, or one below it.
+/// Whether this rest of a name, behind the name of a mailbox, names that mailbox itself (empty) or one below it.
 fn is_or_below(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with(SEPARATOR)
 }
@@ -44,7 +44,8 @@ pub(in crate::mda) fn is_within(name: &str, top: &str) -> bool {
     name.strip_prefix(top).is_some_and(is_or_below)
 }
 
-/// The parents of a mailbox name, the topmost first; none for a name of one level.
+/// The names of the levels above a mailbox, the topmost first, whether mailboxes of these names exist or not; none for
+/// a name of one level.
 pub(super) fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(SEPARATOR).map(|(at, _)| &name[..at])
 }

@@ -68,8 +68,8 @@ impl OpenMailbox {
         Self { id, state: Mutex::default(), modseq: watch::Sender::new(0) }
     }
 
-    /// Applies the changes of one commit, which become visible together, and wakes those that follow the mailbox.
-    /// Returns about how many bytes of memory it takes now.
+    /// Applies the changes of one commit to the view, if it is in memory, together, and wakes those that follow the
+    /// mailbox. Returns about how many bytes of memory the mailbox takes now.
     fn apply(&self, changes: Vec<Change>) -> usize {
         let mut state = lock(&self.state);
         changes.into_iter().for_each(|change| state.apply(change));
@@ -97,14 +97,14 @@ impl State {
         }
     }
 
-    /// About the memory that it takes, in bytes.
+    /// About the memory that the mailbox takes with its view, in bytes.
     fn bytes(&self) -> usize {
         size_of::<OpenMailbox>() + self.view.as_ref().map_or(0, |view| size_of::<View>() + view.messages.bytes())
     }
 }
 
 impl View {
-    /// Makes this the view after a change, which must be the next one.
+    /// Makes this the view after the change with this modification sequence, which must be the next one.
     fn apply(&mut self, modseq: u64, kind: ChangeKind) {
         self.modseq = modseq;
         match kind {
@@ -128,8 +128,8 @@ impl View {
 }
 
 impl Inner {
-    /// Applies what a commit of this session changed to the mailboxes in memory, and reports it to feeds, catalogue and
-    /// Maildir sync.
+    /// Applies what a commit of the session `by` changed to the mailboxes in memory, and reports it to feeds, catalogue
+    /// and Maildir sync; the feeds leave it out for that session.
     pub(super) fn apply_and_publish(&self, committed: CommittedChanges, by: SessionId) {
         self.publish(&committed, by);
         self.publish_entries(&committed);
@@ -153,8 +153,8 @@ impl Inner {
 }
 
 impl Mailboxes {
-    /// The mailbox with this id of this account, which must exist: the one in memory, or else a new one; nothing is
-    /// read yet.
+    /// A handle of the mailbox with this id of this account, both of which must exist. Shares what is in memory of the
+    /// mailbox, and counts it as used; registers it as open if it was not. Nothing is read yet.
     pub(super) fn by_id(&self, account: i64, id: i64) -> Mailbox {
         let mut open = lock(&self.inner.open);
         let shared = open.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -171,8 +171,8 @@ impl Mailboxes {
         Mailbox { mailboxes: self.clone(), account, shared }
     }
 
-    /// Subtracts from the recent messages of a status, as read from the tables, those that sessions have claimed since,
-    /// which the tables have only after a session ends. Nothing if the mailbox is not in memory.
+    /// Subtracts from the recent messages of a status, which was read from the tables, those that sessions have claimed
+    /// since: the tables get them only when a session ends. No effect if the mailbox is not in memory.
     pub(super) fn subtract_claimed(&self, status: &mut super::Status) -> Result<(), Error> {
         let Some(shared) = self.inner.find_open(status.id as i64) else { return Ok(()) };
         let (recent, view) = {
@@ -191,7 +191,7 @@ impl Mailboxes {
 }
 
 impl Inner {
-    /// Reports the changed entries to the catalogue, if there is one.
+    /// Reports to the catalogue, if there is one, which of its entries a commit changed.
     fn publish_entries(&self, committed: &CommittedChanges) {
         let Some(catalogue) = &self.catalogue else { return };
         let mut entries = committed.entries.clone();
@@ -232,7 +232,7 @@ impl Mailbox {
     }
 
     /// Claims the recent messages of a view: those from the returned UID on are `\Recent` in this session, and in no
-    /// other. RFC 3501 §2.3.2. That is kept in memory until [`Self::record_recent`] stores it.
+    /// other. RFC 3501 §2.3.2. The claim is kept in memory until [`Self::record_recent`] stores it.
     pub fn claim_recent(&self, view: &View) -> Uid {
         let mut state = lock(&self.shared.state);
         let recent = state.recent;

@@ -51,7 +51,7 @@ impl Mailboxes {
 }
 
 impl Usage {
-    /// Count and total size of these messages.
+    /// The usage that these messages amount to: their count and total size.
     pub(super) fn of<'a>(messages: impl IntoIterator<Item = &'a MessageMeta>) -> Self {
         messages.into_iter().fold(Self::default(), |Self { bytes, messages }, message| Self {
             bytes: bytes + message.size,
@@ -60,15 +60,15 @@ impl Usage {
     }
 }
 
-/// Fails if these changes of the account with this id, which the job has made, add messages and the account now exceeds
-/// its quota. Changes that add none always pass, and so do accounts without a quota.
+/// Fails if these changes of the account with this id, which the job has made already, add messages and the account now
+/// exceeds its quota. Changes that add none always pass, and so do accounts without a quota.
 pub(super) fn check(
     transaction: &Transaction<'_>,
     quotas: &Quotas,
     account: i64,
     arrived: &[Change],
 ) -> Result<(), Error> {
-    let added = sum(arrived);
+    let added = added_usage(arrived);
     if quotas.is_empty() || added.messages == 0 {
         return Ok(());
     }
@@ -81,8 +81,8 @@ pub(super) fn check(
     }
 }
 
-/// Count and total size of the messages that the changes add.
-fn sum(changes: &[Change]) -> Usage {
+/// Count and total size of the messages that the changes add; those removed are not subtracted.
+fn added_usage(changes: &[Change]) -> Usage {
     let arrived = changes.iter().filter_map(|change| match &change.kind {
         ChangeKind::Added(messages) => Some(messages),
         ChangeKind::Flagged(_) | ChangeKind::Expunged(_) | ChangeKind::Gone => None,

@@ -17,9 +17,9 @@ impl Mailbox {
         Ok(self.messages(uid, uid)?.pop().map(|(_, to_message)| to_message))
     }
 
-    /// Messages of a view, by ascending UID, with their contents. The caller limits their size. One that was expunged
-    /// is among them as long as its trace lines are in memory and its content is stored. A damaged one that is not the
-    /// first ends the list.
+    /// Whole messages of a view, given by ascending UID; the caller limits their size. Expunged ones are left out,
+    /// unless their trace lines are in memory and their content is stored. A damaged one that is not the first ends the
+    /// list.
     ///
     /// # Errors
     /// The first one is damaged, or the store cannot be read.
@@ -65,8 +65,8 @@ impl Mailbox {
         Ok(found)
     }
 
-    /// All messages from UID `from` to `to`, both included, in order; expunged ones are left out. They are held in
-    /// memory, so the caller limits their size.
+    /// All whole messages from UID `from` to `to`, both included, in order; expunged ones are left out. They are held
+    /// in memory, so the caller limits their size.
     ///
     /// # Errors
     /// One of them is damaged, or the store cannot be read.
@@ -87,7 +87,7 @@ impl Mailbox {
     /// content is gone.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The structure must be computed and the content is damaged, or the store cannot be read.
     pub fn structure(&self, message: &MessageMeta) -> Result<Option<Structure>, Error> {
         let content = message.content;
         let found = self.mailboxes.store.read(|connection| sqlite::structure(connection, content))?;
@@ -104,7 +104,7 @@ impl Mailbox {
     /// it was expunged and its content is gone. RFC 8970.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The preview must be computed and the content is damaged, or the store cannot be read.
     pub fn preview(&self, message: &MessageMeta) -> Result<Option<String>, Error> {
         let content = message.content;
         match self.mailboxes.store.read(|connection| sqlite::preview(connection, content))? {

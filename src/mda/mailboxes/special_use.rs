@@ -48,12 +48,14 @@ pub(super) fn parse_uses<'a>(attributes: impl IntoIterator<Item = &'a str>) -> R
     Ok(uses)
 }
 
-/// The names of uses, each after `prefix`, separated by spaces; with the prefix `\`, their attributes. Empty for none.
+/// The names of special uses, each after `prefix`, separated by spaces: without a prefix as they are stored, with `\`
+/// their attributes. Empty for no uses.
 pub(super) fn format_uses(uses: &[SpecialUse], prefix: &str) -> String {
     uses.iter().map(|special| format!("{prefix}{}", special.name())).collect::<Vec<_>>().join(" ")
 }
 
-/// The uses in the column `use`: names separated by spaces; unknown ones are ignored. `None` has none.
+/// The special uses in the column `use` of a mailbox: their names, separated by spaces; unknown ones are ignored.
+/// `None`, for NULL, gives none.
 pub(super) fn parse_stored_uses(stored: Option<&str>) -> Vec<SpecialUse> {
     let words = stored.unwrap_or_default().split_ascii_whitespace();
     words.filter_map(|word| SpecialUse::ALL.into_iter().find(|special| special.name() == word)).collect()

@@ -42,7 +42,8 @@ pub struct CachedSummary<'a> {
 }
 
 impl CachedSummary<'_> {
-    /// The thread id of the message whose email id is given. RFC 8474 §5.2.
+    /// The id of the thread of the message, whose own email id must be given: that is used if it has no Message-ID and
+    /// no reference. RFC 8474 §5.2.
     pub fn thread(&self, email: u64) -> u64 {
         thread_of(self.sort_keys, email)
     }
@@ -115,8 +116,9 @@ impl SummaryReader {
         Ok(self.block.as_deref().and_then(|block| block.summary(block.place(uid)?)))
     }
 
-    /// The block with this message, from memory, or from the tables and then kept in memory. For an expunged message, a
-    /// block with that alone, or an empty one if its content is gone or damaged.
+    /// The block with this `number`, the high bits of the UID, with the summary of the message: from memory, else read
+    /// from the tables and kept in memory. For an expunged message, a block with its summary alone, not kept; an empty
+    /// one if its content is gone or damaged.
     fn block_with(&self, message: &MessageMeta, number: u32) -> Result<Arc<SummaryBlock>, Error> {
         let key = Key::Summaries(self.mailbox.shared.id, number);
         let memory = &self.mailbox.mailboxes.inner.memory;
@@ -141,7 +143,7 @@ impl SummaryReader {
         Ok(Arc::new(block))
     }
 
-    /// Reads the block with this number from the tables; lost summaries are computed, except those of damaged contents.
+    /// Reads the block with this number from the tables; computes summaries that are lost, except of damaged contents.
     /// Summaries of more than 256 KiB are left out, except that of the UID `wanted`.
     fn load(&self, number: u32, wanted: Uid) -> Result<SummaryBlock, Error> {
         let first = number << BLOCK_BITS;
@@ -176,7 +178,7 @@ impl SummaryReader {
 }
 
 impl SummaryBlock {
-    /// Appends a summary for this UID.
+    /// Appends the summary of the message with this UID; the caller keeps the entries in ascending order.
     fn add(&mut self, uid: Uid, summary: &Summary) {
         let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
         (pieces[0], pieces[1]) = (&summary.envelope, &summary.body_structure);
@@ -186,7 +188,8 @@ impl SummaryBlock {
         self.push(uid, pieces, summary.sent, summary.sort_keys.sent);
     }
 
-    /// Appends an entry with these pieces of a summary, its Date field, and when it was sent, in seconds since 1970.
+    /// Appends an entry for this UID: the pieces of its summary, the day in its Date field, and when it was sent, in
+    /// seconds since 1970. The caller keeps the entries in ascending order.
     fn push(&mut self, uid: Uid, pieces: [&[u8]; PIECES], sent: Option<Date>, sent_at: Option<i64>) {
         let mut bounds = [self.bytes.len() as u32; PIECES + 1];
         for (at, piece) in pieces.into_iter().enumerate() {
@@ -201,7 +204,7 @@ impl SummaryBlock {
         self.place(uid).is_some()
     }
 
-    /// The index of the entry of a UID.
+    /// The index of the entry of a UID; `None` if the block has none.
     fn place(&self, uid: Uid) -> Option<usize> {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
@@ -222,13 +225,13 @@ impl SummaryBlock {
         })
     }
 
-    /// About the memory that it takes, in bytes.
+    /// About the memory that the block takes, in bytes.
     fn cost(&self) -> usize {
         self.bytes.len() + self.entries.len() * size_of::<Entry>() + size_of::<Self>()
     }
 }
 
-/// About the bytes of a summary in a block.
+/// About the bytes that a summary takes in a block, for the limit of large ones.
 fn summary_bytes(summary: &Summary) -> usize {
     let fields: usize = summary.fields.iter().map(String::len).sum();
     summary.envelope.len() + summary.body_structure.len() + fields

@@ -38,7 +38,8 @@ struct Entry {
 }
 
 impl Mailbox {
-    /// A filter of messages by these texts; a text that is too short for trigrams passes every message.
+    /// A filter that rules out messages of this mailbox that cannot contain these texts; a text that is too short for
+    /// trigrams rules out none.
     pub fn text_filter(&self, texts: &[impl AsRef<str>]) -> TextFilter {
         let queries: Vec<TrigramQuery> = texts.iter().map(|text| TrigramQuery::new(text.as_ref())).collect();
         TextFilter { mailbox: self.clone(), queries, block: None }
@@ -46,8 +47,8 @@ impl Mailbox {
 }
 
 impl TextFilter {
-    /// For each text, in order, whether the message may contain it; `false` for an expunged message that is in no
-    /// cached block.
+    /// For each text of the filter, in order, whether the message with this UID may contain it; `false` for all if the
+    /// message was expunged and is in no cached block.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -62,7 +63,8 @@ impl TextFilter {
         Ok(self.queries.iter().map(move |query| entry.is_some_and(|(block, place)| block.may_hold(place, query))))
     }
 
-    /// The block with this number, from memory if it has the UID, else read from the tables and kept in memory.
+    /// The block with this `number`, the high bits of the UID: from memory if that has the UID, else read from the
+    /// tables and kept in memory.
     fn block_with(&self, uid: Uid, number: u32) -> Result<Arc<FilterBlock>, Error> {
         let key = Key::Filters(self.mailbox.shared.id, number);
         let memory = &self.mailbox.mailboxes.inner.memory;
@@ -90,7 +92,8 @@ impl TextFilter {
 }
 
 impl FilterBlock {
-    /// Appends an entry; without a `filter` or a `trace`, the message may contain any text.
+    /// Appends an entry for this UID with the bytes of its `filter` and the text of its `trace` lines; if either is
+    /// `None`, the message may contain any text.
     fn push(&mut self, uid: Uid, filter: Option<&[u8]>, trace: Option<&[u8]>) {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(filter.unwrap_or_default());
@@ -101,7 +104,7 @@ impl FilterBlock {
         self.entries.push(Entry { uid, start, filter_end, end, has_filter, is_trace_unknown });
     }
 
-    /// The index of the entry of a UID.
+    /// The index of the entry of a UID; `None` if the block has none.
     fn place(&self, uid: Uid) -> Option<usize> {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
@@ -118,7 +121,7 @@ impl FilterBlock {
             || query.may_be_in_trace(part(filter_end, end))
     }
 
-    /// About the memory that it takes, in bytes.
+    /// About the memory that the block takes, in bytes.
     fn cost(&self) -> usize {
         self.bytes.len() + self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
     }

@@ -92,7 +92,8 @@ impl Mailboxes {
         self.change(job).await
     }
 
-    /// Subscribes to a name if `on`, else unsubscribes; the mailbox need not exist. RFC 9051 §6.3.7, §6.3.8.
+    /// Subscribes the account with this key, which is created if it does not exist, to a name if `on`, else
+    /// unsubscribes it; the mailbox need not exist. RFC 9051 §6.3.7, §6.3.8.
     ///
     /// # Errors
     /// The name is not allowed, there are too many subscriptions, or the change cannot be stored.
@@ -108,8 +109,8 @@ impl Mailboxes {
     }
 }
 
-/// The id of an account, which is created if it does not exist, with INBOX and a mailbox for each special use, all
-/// subscribed.
+/// The id of the account with this key, which is created if it does not exist, with INBOX and a mailbox for each
+/// special use, all subscribed. `now`, in seconds since 1970, becomes UIDVALIDITY.
 pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64) -> Result<i64, Error> {
     if let Some(account) = sqlite::find_account(transaction, key)? {
         return Ok(account);
@@ -124,7 +125,7 @@ pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64)
 }
 
 /// Creates a mailbox and its missing parents; returns its id and the names of all mailboxes created, its own last.
-/// Fails if it exists or the account then has too many.
+/// Fails if the mailbox exists or the account then has too many. `now` is as for [`ensure_account`].
 pub(super) fn create(
     transaction: &Transaction<'_>,
     account: i64,
@@ -142,7 +143,7 @@ pub(super) fn create(
     Ok((id, created))
 }
 
-/// Fails, so that the job is taken back, if the account now has too many mailboxes.
+/// Fails if the account now has too many mailboxes; the job that created them must then fail too, which undoes it.
 fn check_count(transaction: &Transaction<'_>, account: i64) -> Result<(), Error> {
     let count = sqlite::count_mailboxes(transaction, account)?;
     if MAX_MAILBOXES < count { Err(Error::TooMany("mailboxes")) } else { Ok(()) }
@@ -160,8 +161,8 @@ fn create_parents(transaction: &Transaction<'_>, account: i64, name: &str, now: 
     Ok(created)
 }
 
-/// Subscribes if `on`, else unsubscribes; returns whether that changed anything. Fails if the account then has too many
-/// subscriptions.
+/// Subscribes an account to a name if `on`, else unsubscribes it; returns whether that changed anything. Fails if the
+/// account then has too many subscriptions.
 fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<bool, Error> {
     if !on {
         return Ok(sqlite::delete_subscription(transaction, account, name)?);
@@ -173,7 +174,8 @@ fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) 
     Ok(is_new)
 }
 
-/// Renames a mailbox and those below it, and creates missing parents. Fails if there is none, or a new name is taken or
+/// Renames the mailbox `from` and those below it, or only these if it does not exist itself, and creates missing
+/// parents of `to`. Fails if there is nothing to rename, there would be too many mailboxes, or a new name is taken or
 /// not allowed. The result has only the events of created parents.
 fn rename(
     transaction: &Transaction<'_>,
@@ -201,8 +203,9 @@ fn rename(
     Ok(CommittedChanges::names(account, created))
 }
 
-/// Creates the mailbox `to`, moves the messages of INBOX into it, and copies the annotations of INBOX. Fails if `to`
-/// exists. The result lacks the event of `to` itself.
+/// Creates the mailbox `to` and its missing parents, moves all messages of INBOX into it, and copies the annotations of
+/// INBOX. Fails if `to` exists or the account then has too many mailboxes. The result lacks the event of `to` itself,
+/// which the caller adds as that of a rename.
 fn move_inbox_messages(
     transaction: &Transaction<'_>,
     account: i64,

@@ -7,8 +7,9 @@ use super::{Error, Mailbox, sqlite};
 use crate::imap::Numbers;
 
 impl Mailbox {
-    /// UIDs among `uids` that were expunged after this modification sequence. If the records do not go back so far, all
-    /// that do not exist now, also those that were expunged earlier or never existed.
+    /// Those of the `uids` that were expunged after this modification sequence. If the records of expunged messages do
+    /// not go back so far, all of them below UIDNEXT that do not exist now, also those expunged earlier or that never
+    /// existed.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -76,7 +76,7 @@ pub struct Changes {
 }
 
 impl View {
-    /// The message with this UID.
+    /// The message with this UID; `None` if there is none.
     pub fn find(&self, uid: Uid) -> Option<&MessageMeta> {
         self.messages.find(uid)
     }

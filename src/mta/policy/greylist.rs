@@ -39,8 +39,8 @@ struct Seen {
 
 impl Greylist {
     /// Registers a try of this triplet at `now`, after removing those that have expired. Returns how long its client
-    /// must still wait: `rule.delay` from the first try, and it is forgotten after `rule.retry_within`. `None` accepts
-    /// it; it is known for `rule.lifetime` from now on.
+    /// must still wait: `rule.delay` from the first try, which is forgotten after `rule.retry_within`. `None` accepts
+    /// the triplet, which is known for `rule.lifetime` from now on.
     pub(super) fn wait_for(&mut self, rule: &Greylisting, triplet: Triplet, now: Timestamp) -> Option<Duration> {
         self.remove_expired(now);
         let waits_until = match self.seen.get(&triplet) {
@@ -56,7 +56,7 @@ impl Greylist {
         Duration::try_from(waits_until?.duration_since(now)).ok()
     }
 
-    /// Sets the state of a triplet; if there are too many then, removes the one that expires first.
+    /// Sets the state of a triplet; if there are more than `MAX_ENTRIES` then, removes the one that expires first.
     fn insert(&mut self, triplet: Triplet, seen: Seen) {
         self.ends.insert((seen.until, triplet.clone()));
         if let Some(before) = self.seen.insert(triplet.clone(), seen)

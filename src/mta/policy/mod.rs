@@ -55,8 +55,8 @@ impl Policy {
         *self.state() = PolicyState::default();
     }
 
-    /// Returns the reply of the first rule that matches this stage and triggers, and counts that it applied; `None` if
-    /// there is none. A rule with a probability draws a random number.
+    /// Returns the reply of the first rule whose stage and conditions match and that triggers, and counts that the rule
+    /// applied; `None` if there is none. A rule with a probability draws a random number.
     pub(super) fn rule(&self, context: &MtaContext, input: PolicyContext<'_>) -> Option<Reply> {
         let rules = &context.settings.policy.rules;
         if rules.is_empty() {
@@ -117,13 +117,14 @@ impl Policy {
         Some(later("Greylisted", wait))
     }
 
+    /// Locks the state.
     fn state(&self) -> MutexGuard<'_, PolicyState> {
         lock(&self.state)
     }
 }
 
-/// Whether the rule is one of this stage, and all conditions that it has hold; that on `to` holds if one recipient
-/// matches. A condition on what is not known yet does not hold.
+/// Whether the stage of the rule is that of the input, and all conditions of the rule hold; that on `to` holds if one
+/// recipient matches. A condition on what is not known yet does not hold.
 fn matches(rule: &Rule, world: &World, input: PolicyContext<'_>) -> bool {
     rule.stage == input.stage
         && rule.client.as_ref().is_none_or(|clients| clients.contains(world, input.peer))
@@ -137,7 +138,7 @@ fn reply(answer: &PolicyReply) -> Reply {
     Reply { enhanced: answer.enhanced, ..Reply::plain(answer.code, &answer.text) }
 }
 
-/// A refusal for now, 450 4.7.1, which says why and for how many seconds. RFC 6647 §5, RFC 3463 §3.8.
+/// The refusal 450 4.7.1, whose text says why and after how many seconds to try again. RFC 6647 §5, RFC 3463 §3.8.
 fn later(why: &str, wait: Duration) -> Reply {
     Reply::new(450, (4, 7, 1), &format!("{why}, try again in {} s", wait.as_secs_f64().ceil()))
 }

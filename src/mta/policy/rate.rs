@@ -33,9 +33,9 @@ struct Period {
 }
 
 impl Rates {
-    /// Counts one more; if the limit is reached, counts nothing and returns how long the period of the client still
-    /// lasts. A period begins with the first call for a client, and ends after `limit.per`; what has ended is removed
-    /// first.
+    /// Counts one more `unit` of the client and returns `None`; if the limit is reached, counts nothing and returns how
+    /// long the period of the client still lasts. A period begins with the first call for a client, and ends after
+    /// `limit.per`; those that have ended are removed first.
     pub(super) fn count(
         &mut self,
         limit: &RateLimit,

@@ -24,14 +24,15 @@ pub enum Selector {
 impl FromStr for Selector {
     type Err = InvalidId;
 
-    /// Reads a queue id or a journey id.
+    /// Parses a queue id or a journey id; never selects all.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self::One).or_else(|_| text.parse().map(Self::Journey))
     }
 }
 
 impl Selector {
-    /// The queue id, or the journey id with which queue ids begin; `None` for all.
+    /// What the ids of the selected messages are compared with: the queue id, or the journey id with which queue ids
+    /// begin; `None` for all.
     pub(super) fn name(self) -> Option<String> {
         match self {
             Self::All => None,
@@ -70,6 +71,7 @@ impl fmt::Display for QueuePlace {
 impl FromStr for QueuePlace {
     type Err = &'static str;
 
+    /// Parses a cursor, as it is displayed.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts = text.split_once('.');
         let place =
@@ -79,12 +81,14 @@ impl FromStr for QueuePlace {
 }
 
 impl Serialize for QueuePlace {
+    /// Serializes as text, as it is displayed.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for QueuePlace {
+    /// Deserializes from text, as it is displayed.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
@@ -133,12 +137,12 @@ pub struct ActiveAttempt {
 }
 
 impl QueueEntry {
-    /// Its place in the list.
+    /// The place of the message in the list, behind which the next page begins.
     pub fn place(&self) -> QueuePlace {
         QueuePlace { arrived: self.arrived.as_millisecond(), row: self.row }
     }
 
-    /// Sets `reason` to why the message waits now, followed by the reason of its last attempt, if there is one.
+    /// Puts `now`, why the message waits at present, in front of `reason`, that of its last attempt, if there is one.
     pub fn explain(&mut self, now: &str) {
         let before = self.reason.take().map_or_else(String::new, |reason| format!("; before: {reason}"));
         self.reason = Some(format!("{now}{before}"));

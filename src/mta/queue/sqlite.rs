@@ -80,7 +80,7 @@ pub(super) struct Stored {
 /// When a row is due.
 pub(super) type Due = (Timestamp, i64);
 
-/// All rows of the host that are not held, each with the time at which it is due.
+/// All rows of the host that are not held, each with the time at which it is due, which may be past.
 pub(super) fn waiting(connection: &Connection, host: &HostName) -> Result<BTreeSet<Due>, Error> {
     let mut query = connection.prepare(&format!("SELECT due, id FROM queue WHERE {OF_HOST} AND held = 0"))?;
     let due = query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?;
@@ -126,8 +126,8 @@ pub(super) fn insert(
 }
 
 /// Stores the result of an attempt, and adds its reports. Deletes the row and one use of its content if no recipient
-/// remains; keeps all but the envelope of one that is still in flight; else counts the attempt. Returns when the row is
-/// due (`None` if it was deleted, is held, or is still in flight), and when each report is.
+/// remains; replaces only the envelope if some are still in flight; else counts the attempt, too. Returns when the row
+/// is due (`None` if it was deleted, is held, or is still in flight), and when each report is.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -208,7 +208,7 @@ fn affected(row: &Row<'_>) -> rusqlite::Result<Affected> {
     Ok(Affected { row: row.get(0)?, id: id(row, 1), recipients })
 }
 
-/// Holds one row, also if it is held already, and replaces its reason; returns it, or nothing if it was deleted.
+/// Holds one row, also if it is held already, and replaces its reason; returns the row, or nothing if it was deleted.
 pub(super) fn hold_row(transaction: &Transaction<'_>, row: i64, reason: &str) -> Result<Vec<Affected>, Error> {
     let sql = "UPDATE queue SET held = 1, reason = ?2 WHERE id = ?1 RETURNING id, name, envelope";
     let mut update = transaction.prepare_cached(sql)?;
@@ -259,7 +259,8 @@ pub(super) fn list(
     Ok((total, listed))
 }
 
-/// A row of `list`; `None` if its name is unreadable. Whether it is in flight is not known here.
+/// Reads a row of [`list`]; `None` if its name is unreadable. Never sets `Underway`, since only the scheduler knows
+/// what is in flight.
 fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<QueueEntry>> {
     let Some(id) = id(row, 1) else { return Ok(None) };
     let envelope = envelope(row, 2).unwrap_or_default();
@@ -363,7 +364,7 @@ fn json(envelope: &Envelope) -> rusqlite::Result<String> {
     serde_json::to_string(envelope).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-/// The time of a column in milliseconds since 1970; the latest possible time if it is out of range.
+/// The time that a column has as milliseconds since 1970; the latest possible time if the number is out of range.
 fn time(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
 }

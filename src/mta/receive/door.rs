@@ -11,8 +11,8 @@ use crate::mta::{Mta, Receipt};
 use crate::smtp::server::Origin;
 use crate::store;
 
-/// Makes a message durable in the queue of an MTA, which is its first host, as if it had come by submission from the
-/// loopback address, and lists it in the catalogue. Without recipients, it is only listed.
+/// Makes a message durable in the queue of an MTA, the first host of the message, as if it had come by submission from
+/// the loopback address, and lists it in the catalogue. A message without recipients is only listed.
 ///
 /// # Errors
 /// It is in a loop, or could not be stored.

@@ -41,7 +41,7 @@ pub(in crate::mta) struct IncomingMessage {
 
 impl IncomingMessage {
     /// Works out the queue entries of a message with this envelope: adds `Received`, and expands aliases. Stores
-    /// nothing.
+    /// nothing: [`Self::enqueue`] does.
     ///
     /// # Errors
     /// It is in a loop; the text says so. RFC 5321 §6.3.
@@ -112,8 +112,8 @@ impl IncomingMessage {
         put.inspect_err(|error| tracing::error!(host = %mta.host(), %error, "a message could not be stored"))
     }
 
-    /// The entries of the catalogue, if there is one: of the reports, and of the message if it enters the world here,
-    /// under the addresses that it is queued for, or else those that it was received for.
+    /// The entries for the catalogue, none without one: of the reports, and of the message if it enters the world here,
+    /// listed under the addresses that it is queued for or, if it is not queued, those that it was received for.
     fn arrivals(&self, mta: &Mta, origin: &Origin<'_>, reports: &[QueuedMessage]) -> Vec<Arrival> {
         let mut arrivals = mta.queue().arrivals(reports);
         if self.is_new && mta.context().catalogue.is_some() {
@@ -162,7 +162,7 @@ impl IncomingMessage {
             );
         }
         for report in reports {
-            emitter.report(report.id.journey, Some(report.id), report::step(report, journey), None);
+            emitter.report(report.id.journey, Some(report.id), report::reported_event(report, journey), None);
         }
     }
 

@@ -62,28 +62,30 @@ impl SmtpPolicy {
         domain.and_then(|domain| self.hosts.find(&domain.mx)).unwrap_or(self.hosts.greeting())
     }
 
-    /// The refusal (451 4.3.2) at a public port if the host that takes the message is off; `None` if it is on, and at
-    /// all other ports. RFC 3463 §3.4, X.3.2.
+    /// The refusal (451 4.3.2) at a public port if the host that takes the message is off; `None` if that host is on,
+    /// and at all other ports. RFC 3463 §3.4, X.3.2.
     fn refusal_when_off(&self) -> Option<Reply> {
         let is_off = self.hosts.is_public() && !self.mta.is_on();
         is_off.then(|| Reply::new(451, (4, 3, 2), &format!("{} is not running, try again later", self.mta.fqdn())))
     }
 
-    /// The reply of the first rule that matches and triggers at the host that takes the message, which counts that it
-    /// applied; `None` if there is none.
+    /// The reply of the first rule of this stage that matches and triggers at the host that takes the message; counts
+    /// that the rule applied. `None` if there is none.
     fn rule(&self, input: PolicyContext<'_>) -> Option<Reply> {
         self.mta.policy().rule(self.mta.context(), input)
     }
 
-    /// The reply of the first rule that matches and triggers at this stage of a transaction, which counts that it
-    /// applied; `None` if there is none. `to` is the recipient in question at RCPT, later all that were accepted.
+    /// The reply of the first rule of this stage of a transaction that matches and triggers at the host that takes the
+    /// message; counts that the rule applied. `None` if there is none. `to` is the recipient in question at RCPT, later
+    /// all that were accepted.
     fn rule_of(&self, stage: Stage, client: Client<'_>, from: &ReversePath, to: &[Recipient]) -> Option<Reply> {
         self.rule(PolicyContext { stage, peer: client.peer(), helo: client.hello(), from: Some(from), to })
     }
 
-    /// The reply to RCPT by the address: mail for mailboxes and aliases of this host is accepted from all clients, for
-    /// others only from those that it relays for. 550 for an unknown mailbox (unless the policy takes those), an alias
-    /// without a destination, and a client that may not relay. RFC 5321 §3.3.
+    /// The reply to RCPT by the address. In a domain of this host: 250 for a mailbox, an alias, or any address if there
+    /// is a catch-all, and for the bare postmaster; 550 for an alias that leads back to itself only, and for an unknown
+    /// mailbox, unless the policy takes those. In any other domain: 250 if the client [may relay](Self::may_relay),
+    /// else 550. RFC 5321 §3.3.
     fn relay_decision(&self, client: Client<'_>, recipient: &Recipient) -> Reply {
         let (mta, address) = (&self.mta, &recipient.address);
         let context = mta.context();
@@ -103,8 +105,9 @@ impl SmtpPolicy {
         }
     }
 
-    /// Whether this kind of listener accepts mail for other hosts from the client: on submission if it has logged in,
-    /// on port 25 if the host knows it; unauthenticated, also if it is on this machine or a host of the world.
+    /// Whether this kind of listener accepts mail for other domains than those of this host from the client: on
+    /// submission if it has logged in, on port 25 if the host [trusts](Self::is_trusted) it; unauthenticated, if it has
+    /// logged in, is on this machine, or is a host of the world.
     fn may_relay(&self, client: Client<'_>) -> bool {
         let peer = client.peer();
         let is_known = || peer.is_loopback() || self.mta.context().world.host_at(peer).is_some();
@@ -115,8 +118,8 @@ impl SmtpPolicy {
         }
     }
 
-    /// Whether the host knows the client: it has logged in, or is among those that the settings relay from. RFC 6647
-    /// §5: such clients are not greylisted.
+    /// Whether the client has logged in, or its address is among those that the settings of the host relay from. RFC
+    /// 6647 §5: such clients are not greylisted.
     fn is_trusted(&self, client: Client<'_>) -> bool {
         let context = self.mta.context();
         client.user().is_some() || context.settings.relay_from.contains(&context.world, client.peer())
@@ -214,9 +217,9 @@ impl Policy for SmtpPolicy {
         named.or_else(|| context.world.secret(user).map(|(_, secret)| secret)).map(str::to_owned)
     }
 
-    /// Chooses the host that takes the message, by the user or else by the reverse-path. Returns 451 if that is off, or
-    /// else the reply of a rule, or the refusal if the rate limit of messages is reached. `None` accepts the sender;
-    /// only then, the message is counted.
+    /// Chooses the host that takes the message, by the user or else by the reverse-path. Returns 451 if that host is
+    /// off, or else the reply of a rule, or the refusal if the rate limit of messages is reached. `None` accepts the
+    /// sender; only then, the message is counted.
     fn mail(&mut self, client: Client<'_>, from: &ReversePath) -> Option<Reply> {
         self.mta = self.owner(client, from).clone();
         let counted = || self.mta.policy().message(self.mta.context(), client.peer());

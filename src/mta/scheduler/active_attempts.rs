@@ -13,7 +13,7 @@ pub(in crate::mta) struct AttemptProgress(Mutex<ActiveAttempt>);
 
 impl AttemptProgress {
     /// Sets the host that the attempt is with from now on, as the operator sees it.
-    pub(in crate::mta) fn is_with(&self, host: &str) {
+    pub(in crate::mta) fn set_host(&self, host: &str) {
         lock(&self.0).to = Some(host.to_owned());
     }
 }

@@ -54,14 +54,15 @@ impl Destination {
         self.workers == 0 && self.jobs.is_empty() && self.slots.is_idle()
     }
 
-    /// Whether it has no worker, job, taken slot or parked message, and is not in back-off at `now`; its failures may
-    /// be remembered.
+    /// Whether the destination has no worker, job, taken slot or parked message, and is not in back-off at `now`; its
+    /// failures may be remembered.
     pub(super) fn is_unused(&self, now: Timestamp) -> bool {
         self.workers == 0 && self.jobs.is_empty() && self.slots.is_unused() && self.slots.backoff_until(now).is_none()
     }
 
     /// Queues a job and wakes an idle worker; returns whether the caller has to start one more worker, which is counted
-    /// already. During back-off the job fails at once, with the reason of the back-off, and the result is `false`.
+    /// already. During back-off at `now`, the job fails at once, with the reason of the back-off, and the result is
+    /// `false`.
     pub(in crate::mta) fn submit(&mut self, job: Job, now: Timestamp) -> bool {
         if let Some(reason) = self.slots.backoff_reason(now) {
             let attempt = reason.for_recipients(job.envelope.recipients.len());
@@ -82,18 +83,19 @@ impl Destination {
     }
 
     /// What an idle worker waits for: it is notified once for each job that is queued.
-    pub(in crate::mta) fn arrived(&self) -> Arc<Notify> {
+    pub(in crate::mta) fn arrival_notify(&self) -> Arc<Notify> {
         self.arrived.clone()
     }
 
-    /// Removes and returns the first job; without one, counts the worker as idle until [`Destination::on_wakeup`].
+    /// Removes and returns the first job; without one, counts the worker that asks as idle until
+    /// [`Destination::on_wakeup`].
     pub(in crate::mta) fn take_job(&mut self) -> Option<Job> {
         let job = self.jobs.pop_front();
         self.idle += usize::from(job.is_none());
         job
     }
 
-    /// Counts one idle worker less, since its wait is over.
+    /// Counts one idle worker less, since the wait that [`Destination::take_job`] began is over, with or without a job.
     pub(in crate::mta) fn on_wakeup(&mut self) {
         self.idle -= 1;
     }
@@ -128,7 +130,7 @@ impl Destination {
     }
 
     /// Notes that a worker has sent a message: the destination answers, and after more than `GROW_AFTER_SUCCESSES` such
-    /// messages a lowered limit allows one more worker.
+    /// messages a limit of workers below the maximum rises by one.
     pub(in crate::mta) fn on_success(&mut self) {
         self.slots.mark_up();
         self.successes += 1;
@@ -138,9 +140,9 @@ impl Destination {
         }
     }
 
-    /// Handles a worker that cannot connect (`was_up`: its connection before had succeeded). If others are connected,
-    /// puts the job back first in line, lowers the limit to their number, deregisters the worker and returns `None`;
-    /// else returns the job, and the worker stays.
+    /// Takes back the job of a worker that cannot connect (`was_up`: its connection before had succeeded). If others
+    /// are connected, puts the job first in line, lowers the limit to their number, deregisters the worker and returns
+    /// `None`; else returns the job, and the worker stays.
     pub(in crate::mta) fn requeue(&mut self, job: Job, was_up: bool) -> Option<Job> {
         self.up -= usize::from(was_up);
         if self.up == 0 {

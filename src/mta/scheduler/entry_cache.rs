@@ -16,6 +16,7 @@ pub(super) struct EntryCache {
 }
 
 impl EntryCache {
+    /// Whether no entry is cached.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.bytes == 0
     }

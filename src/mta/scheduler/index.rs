@@ -44,12 +44,12 @@ impl DueIndex {
         Self { due, ..Self::default() }
     }
 
-    /// Number of rows that wait for their time.
+    /// Number of rows that wait for their time, without those in flight.
     pub(super) fn len(&self) -> usize {
         self.due.len()
     }
 
-    /// Whether no row waits or is in flight.
+    /// Whether no row waits for its time or is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.due.is_empty() && self.in_flight.is_empty()
     }
@@ -74,8 +74,8 @@ impl DueIndex {
         self.due.insert((due, row));
     }
 
-    /// Ends the flight of a row. It is due at `until`, if at all, unless the operator decided otherwise meanwhile: then
-    /// it is due at the time of a release or flush, or not at all if it is on hold.
+    /// Ends the flight of a row. The row is due at `until`, if at all, unless the operator decided otherwise meanwhile:
+    /// then it is due at the time of a release or flush, or not at all if it is on hold.
     pub(super) fn end(&mut self, row: i64, until: Option<Timestamp>) {
         let due = match self.in_flight.remove(&row) {
             None | Some(AtEnd::AsSettled) => until,
@@ -88,15 +88,17 @@ impl DueIndex {
     }
 
     /// Ends the flight of a row that is to wait for a slot or for memory, with no due time. Returns `false` if the
-    /// operator put it on hold meanwhile, so that it must not wait.
+    /// operator put the row on hold meanwhile, so that it must not wait.
     pub(super) fn leave(&mut self, row: i64) -> bool {
         self.in_flight.remove(&row) != Some(AtEnd::Held)
     }
 
+    /// Whether the row is being tried or deleted.
     pub(super) fn is_in_flight(&self, row: i64) -> bool {
         self.in_flight.contains_key(&row)
     }
 
+    /// The rows that are being tried or deleted, in ascending order.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = i64> {
         self.in_flight.keys().copied()
     }

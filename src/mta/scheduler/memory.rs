@@ -55,8 +55,8 @@ impl MessageMemory {
         self.waiting.push_back((row, LargeMessage::new(bytes, hops)));
     }
 
-    /// Frees the memory of a message, if it has taken some. Those that waited and have taken it now are returned, and
-    /// do not wait any more.
+    /// Frees the memory of a message, if it has taken some. Returns the rows of those that waited and have taken it
+    /// now; they do not wait any more.
     pub(super) fn release(&mut self, row: i64) -> Vec<i64> {
         if self.in_flight.remove(&row).is_some() { self.admit_waiting() } else { Vec::new() }
     }
@@ -73,12 +73,12 @@ impl MessageMemory {
         self.waiting_rows().any(|waiting| waiting == row)
     }
 
-    /// The messages that wait.
+    /// The rows of the messages that wait for memory, the first one first.
     pub(super) fn waiting_rows(&self) -> impl Iterator<Item = i64> {
         self.waiting.iter().map(|(row, _)| *row)
     }
 
-    /// The number of messages that wait.
+    /// The number of messages that wait for memory.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }

@@ -96,14 +96,15 @@ impl Slots {
         self.parked.remove(rows);
     }
 
-    /// Notes that the destination answers: it has more slots, no back-off, and no failures in a row.
+    /// Notes that the destination answers: it has `SLOTS_PER_CONNECTION` slots for each allowed connection, no
+    /// back-off, and no failures in a row.
     pub(super) fn mark_up(&mut self) {
         (self.is_up, self.back_off) = (true, None);
     }
 
-    /// Notes that the destination does not answer: it has fewer slots, and a back-off begins, whose end `wait` returns
-    /// for the number of failures in a row before this one. Returns the messages that were parked, and are not any
-    /// more, and that end.
+    /// Notes that the destination does not answer: it has one slot for each allowed connection again, and a back-off
+    /// begins, whose end `wait` returns for the number of failures in a row before this one. Returns the rows of the
+    /// messages that were parked, which are not any more, and that end.
     pub(super) fn mark_down(
         &mut self,
         reason: ConnectError,
@@ -155,7 +156,7 @@ impl Parked {
         self.count += 1;
     }
 
-    /// Removes and returns the message that was parked first by the next sender in turn; `None` if none is parked.
+    /// Removes and returns the row that was parked first by the next sender in turn; `None` if none is parked.
     fn next(&mut self) -> Option<i64> {
         let after = self.last.take().map_or(Bound::Unbounded, Bound::Excluded);
         let mut following = self.by_sender.range((after, Bound::Unbounded));
@@ -179,7 +180,7 @@ impl Parked {
         }
     }
 
-    /// Removes and returns all messages, by sender.
+    /// Removes and returns the rows of all messages, by sender.
     fn take_all(&mut self) -> Vec<i64> {
         self.count = 0;
         std::mem::take(&mut self.by_sender).into_values().flatten().collect()

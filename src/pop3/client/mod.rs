@@ -153,8 +153,8 @@ impl Session {
         self.transcript.as_ref()
     }
 
-    /// Applies `ask`, which queues a request, to the transaction; does nothing outside of one, which the owner knows
-    /// from earlier events.
+    /// Applies `ask`, which queues a request, to the transaction; does nothing before the login or after the end, which
+    /// the owner knows from earlier events.
     fn transaction(&mut self, ask: impl FnOnce(&mut Transaction)) {
         if let State::Transaction(transaction) = &mut self.state {
             ask(transaction);
@@ -187,8 +187,8 @@ impl Session {
         self.state = State::Over;
     }
 
-    /// Reads one reply or a part of it and moves on; returns whether it did, `false` if more input or the owner is
-    /// needed, or the session is over. The error ends the session.
+    /// Reads one reply or a part of it and changes the state; returns whether it read any, `false` if more input or the
+    /// owner is needed, or the session is over. After an error the caller ends the session.
     fn read(&mut self) -> Result<bool, Failure> {
         match &mut self.state {
             State::Securing | State::Over => Ok(false),
@@ -270,9 +270,9 @@ impl Session {
         Ok(true)
     }
 
-    /// Sends AUTH PLAIN (RFC 5034 §4) if it is offered and fits into a line, else USER, which PASS follows; the
-    /// transcript masks the password. A control character in name or password, which USER and PASS cannot send, counts
-    /// as a refused login.
+    /// Sends AUTH PLAIN (RFC 5034 §4) if that is offered and fits into a command line, else USER, after which PASS is
+    /// sent; the transcript masks the password. A control character in name or password, which USER and PASS cannot
+    /// send, counts as a refused login.
     fn log_in(&mut self) {
         let Config { user, password, .. } = &self.config;
         let plain = Mechanism::Plain.name();
@@ -299,7 +299,8 @@ impl Session {
         self.state = State::Quitting;
     }
 
-    /// Sends queued commands of the owner: 32 may be unanswered with PIPELINING, else one.
+    /// Sends the queued requests of the owner, as long as fewer than 32 commands are unanswered with PIPELINING, else
+    /// none.
     fn send_asked(&mut self) {
         while let State::Transaction(transaction) = &mut self.state
             && let Some(command) = transaction.next_command()
@@ -328,8 +329,8 @@ fn read_multiline(gather: &mut MultilineReader, lines: &mut Lines, max_bytes: us
 impl Machine for Session {
     type Event = Event;
 
-    /// Takes input; the end of the stream is [`Failure::Closed`], except after the end of the session or while the
-    /// reply to QUIT after a refused login is awaited.
+    /// Takes input, empty at the end of the stream. The end is [`Failure::Closed`], except after the end of the session
+    /// or while the reply to QUIT after a refused login is awaited.
     fn receive(&mut self, bytes: &[u8]) {
         match (bytes.is_empty(), &self.state) {
             (false, _) => self.lines.receive(bytes),
@@ -366,7 +367,7 @@ impl Machine for Session {
         self.state = State::Over;
     }
 
-    /// Closes without QUIT and without an event.
+    /// Closes without QUIT, so that nothing is deleted, and without an event.
     fn on_timeout(&mut self) {
         self.state = State::Over;
     }

@@ -104,8 +104,8 @@ impl Transaction {
         }
     }
 
-    /// Processes `+OK` to a command: DELE and QUIT are then answered, with an event; a multi-line response follows that
-    /// to UIDL, LIST and RETR.
+    /// Processes `+OK` to a command. DELE and QUIT are answered by it, and become events, QUIT as the last step; after
+    /// that to UIDL, LIST and RETR a multi-line response follows.
     fn accepted(&mut self, command: Command) -> Step {
         let done = |event| Step { progress: true, event, is_last: false };
         match command {
@@ -124,8 +124,8 @@ impl Transaction {
         }
     }
 
-    /// Processes `-ERR` to a command, which is then answered: that to QUIT is a failure, one to UIDL is ignored, and
-    /// any other becomes [`Event::Refused`].
+    /// Processes `-ERR` to a command, which is answered by it: that to QUIT is returned as a failure, one to UIDL is
+    /// ignored, and any other becomes [`Event::Refused`].
     fn refused(&mut self, command: Command, text: String) -> Result<Step, Failure> {
         self.sent.pop_front();
         match command {
@@ -165,7 +165,7 @@ impl Transaction {
         let event = match command {
             Command::Retr(number) => Some(Event::Message { number, bytes }),
             Command::Uidl => {
-                self.uids = numbered(&bytes).map(|(number, uid)| (number, uid.to_owned())).collect();
+                self.uids = numbered_lines(&bytes).map(|(number, uid)| (number, uid.to_owned())).collect();
                 None
             }
             _ => Some(Event::Listing(self.listing(&bytes)?)),
@@ -173,7 +173,7 @@ impl Transaction {
         Ok(Step { progress: true, event, is_last: false })
     }
 
-    /// Parses the response to LIST, and takes the unique ids of the UIDL before it; an entry without one has `None`.
+    /// Parses the response to LIST into entries; each gets the unique id that the UIDL before it reported, or `None`.
     /// Fails if a size is no number.
     fn listing(&mut self, text: &[u8]) -> Result<Vec<Entry>, Failure> {
         let mut uids = std::mem::take(&mut self.uids);
@@ -183,12 +183,12 @@ impl Transaction {
             let size = size.ok_or(Failure::Violation("a size in LIST is no number"))?;
             Ok(Entry { number, size, uid: uids.remove(&number) })
         };
-        numbered(text).map(entry).collect()
+        numbered_lines(text).map(entry).collect()
     }
 }
 
-/// The lines `number text` of a listing, as pairs; other lines, and those that are not UTF-8, are ignored.
-fn numbered(text: &[u8]) -> impl Iterator<Item = (usize, &str)> {
+/// The lines `number text` of a listing, as pairs, in order; other lines, and those that are not UTF-8, are ignored.
+fn numbered_lines(text: &[u8]) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     lines.filter_map(|line| {
         let (number, text) = line.trim_end().split_once(' ')?;

@@ -6,7 +6,7 @@ use crate::auth::{Mechanism, SaslServer, Step, line};
 /// Number of failed logins that ends a session.
 const MAX_FAILED_LOGINS: usize = 3;
 
-/// The capability line `SASL` with all mechanisms, strongest first. RFC 5034 §3.
+/// The line of the capability list with all SASL mechanisms, strongest first. RFC 5034 §3.
 pub(super) fn sasl() -> String {
     Mechanism::ALL.iter().fold("SASL".to_owned(), |line, mechanism| format!("{line} {mechanism}"))
 }
@@ -93,7 +93,7 @@ impl Session {
     }
 
     /// Processes the response to a challenge, in base64; `*` cancels. That and malformed base64 end the exchange with
-    /// `-ERR`, after which the client may log in again. Ignored if no challenge is pending.
+    /// `-ERR`, after which the client may log in again. Must only be called while a challenge is pending.
     pub(super) fn respond(&mut self, text: &str) {
         let State::Authenticating(mut exchange) =
             std::mem::replace(&mut self.state, State::Authorization { user: None })
@@ -130,7 +130,7 @@ impl Session {
         }
     }
 
-    /// Refuses the login with `-ERR [AUTH]`; returns the next state, which is the end of the session at the
+    /// Refuses a login with `-ERR [AUTH]`; returns the next state, which is the end of the session at the
     /// [`MAX_FAILED_LOGINS`]th refusal. RFC 3206 §6: the code distinguishes wrong credentials from a server failure.
     fn login_failed(&mut self) -> State {
         self.send_line("-ERR [AUTH] Invalid user name or password");

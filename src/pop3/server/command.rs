@@ -77,8 +77,8 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// The line for a transcript, without credentials, even misplaced ones: `***` replaces what follows PASS, the
-    /// mechanism of AUTH, and the name of APOP.
+    /// The command line as a transcript shows it, without secrets, even misplaced ones: `***` stands for all after
+    /// PASS, after the mechanism in AUTH, and after the name in APOP.
     pub(super) fn shown(line: &str) -> String {
         let mut words = line.split_ascii_whitespace();
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();

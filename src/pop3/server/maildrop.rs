@@ -25,7 +25,7 @@ impl Maildrop {
         (!message.deleted).then_some(&message.entry)
     }
 
-    /// The messages that are not marked, with their numbers, in order.
+    /// The messages that are not marked, with their numbers, from 1, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
         (1..)
             .zip(&self.messages)
@@ -38,13 +38,14 @@ impl Maildrop {
         self.iter().fold((0, 0), |(count, bytes), (_, entry)| (count + 1, bytes + entry.size))
     }
 
-    /// Marks a message; `false` if it does not exist or is marked already.
+    /// Marks the message with this number, from 1, as deleted; returns `false` if it does not exist or is marked
+    /// already.
     pub(super) fn delete(&mut self, number: usize) -> bool {
         let message = number.checked_sub(1).and_then(|index| self.messages.get_mut(index));
         message.is_some_and(|message| !std::mem::replace(&mut message.deleted, true))
     }
 
-    /// Removes all marks.
+    /// Removes all marks, for RSET.
     pub(super) fn reset(&mut self) {
         self.messages.iter_mut().for_each(|message| message.deleted = false);
     }

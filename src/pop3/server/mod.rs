@@ -246,8 +246,8 @@ impl Session {
         self.dialogue.note(Side::Server, line);
     }
 
-    /// Queues the reply to a protocol error; more than [`MAX_ERRORS`] of these without a success between them end the
-    /// session.
+    /// Queues the reply to a protocol error; the session ends if more than [`MAX_ERRORS`] came without an `+OK` reply
+    /// between them.
     fn send_error(&mut self, reply: &str) {
         self.send_line(reply);
         self.errors += 1;
@@ -330,7 +330,8 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
-    /// Takes input; the end of the stream ends the session, without deleting messages, and is noted in its record.
+    /// Takes input, empty at the end of the stream, which ends the session without deleting messages and is noted in
+    /// its record.
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.dialogue.recorder().hung_up();

@@ -48,7 +48,8 @@ impl Session {
     }
 
     /// Replies to LIST or UIDL: with the line of one message, or `-ERR` if it does not exist or is marked; without a
-    /// number, with the lines of all that are not marked. `text` is what follows the number.
+    /// number, with the lines of all that are not marked. `text` gives what follows the number in a line: size or
+    /// unique id.
     fn list(&mut self, maildrop: &Maildrop, number: Option<usize>, text: impl Fn(&Entry) -> String) {
         match number {
             Some(number) => match maildrop.find(number) {

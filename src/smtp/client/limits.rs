@@ -39,18 +39,19 @@ impl Limits {
         limits
     }
 
-    /// Maximum number of recipients of one transaction; `usize::MAX` without a limit.
-    pub(super) fn each(&self) -> usize {
+    /// Maximum number of recipients of one transaction, or `usize::MAX` without a limit.
+    pub(super) fn recipients_per_transaction(&self) -> usize {
         self.recipients.unwrap_or(usize::MAX)
     }
 }
 
 impl Usage {
-    /// Number of these recipients, from the first on, that may still be sent on this connection: as many as the
-    /// messages left can hold, and up to the first whose domain exceeds the domain limit. RFC 9422 §4.1, §4.3.
+    /// Number of these recipients, from the first on, to which a message may still be sent on this connection: as many
+    /// as the transactions left can hold, and up to the first whose domain exceeds the domain limit. RFC 9422 §4.1,
+    /// §4.3.
     pub(super) fn capacity(&self, limits: &Limits, recipients: &[Recipient]) -> usize {
         let messages = limits.transactions.map_or(usize::MAX, |max| max.saturating_sub(self.transactions));
-        let most = limits.each().saturating_mul(messages).min(recipients.len());
+        let most = limits.recipients_per_transaction().saturating_mul(messages).min(recipients.len());
         let Some(max_domains) = limits.domains else { return most };
         let mut domains: BTreeSet<_> = self.domains.iter().map(String::as_str).collect();
         for (at, recipient) in recipients[..most].iter().enumerate() {
@@ -62,10 +63,10 @@ impl Usage {
         most
     }
 
-    /// Counts a message to these recipients: as many transactions as the limit of recipients for each requires and, if
-    /// domains are limited, their domains.
+    /// Counts, before it is sent, a message to these recipients: as many transactions as the limit of recipients of one
+    /// requires and, if domains are limited, their domains.
     pub(super) fn note(&mut self, limits: &Limits, recipients: &[Recipient]) {
-        self.transactions += recipients.len().div_ceil(limits.each());
+        self.transactions += recipients.len().div_ceil(limits.recipients_per_transaction());
         if limits.domains.is_some() {
             self.domains.extend(recipients.iter().map(|recipient| recipient.address.domain().to_owned()));
         }

@@ -17,7 +17,7 @@ impl Session {
     }
 
     /// Continues after the handshake of [`Event::StartTls`]: discards the extensions of before (RFC 3207 §4.2) and
-    /// queues EHLO again.
+    /// queues EHLO, or LHLO, again.
     ///
     /// # Panics
     /// If that event is not pending.
@@ -52,8 +52,8 @@ impl Session {
         );
     }
 
-    /// Processes the reply to STARTTLS: asks the owner for the handshake after 220, else reports the refusal. Input
-    /// that was injected after the 220 must not be taken for encrypted input, and ends the session. RFC 3207 §4.
+    /// Processes the reply to STARTTLS: after 220 asks the owner for the handshake, else reports the refusal to the
+    /// owner. Input that came with the 220 must not be taken for encrypted input, and ends the session. RFC 3207 §4.
     pub(super) fn starttls_reply(&mut self, reply: Reply) {
         if reply.code != 220 {
             return self.yield_turn(Event::TlsRefused(reply));
@@ -66,9 +66,9 @@ impl Session {
         self.event = Some(Event::StartTls);
     }
 
-    /// Processes a reply during AUTH: answers a 334 challenge, or cancels with `*` if it cannot. A positive reply ends
-    /// the login and makes the session ready, but ends the session as a violation if the exchange is not complete; a
-    /// refusal is reported to the owner. RFC 4954 §4.
+    /// Processes a reply during AUTH: answers a 334 challenge, or cancels the login with `*` if the challenge is
+    /// invalid. A positive reply makes the session ready if the exchange is complete, and else ends it as a violation;
+    /// a refusal is reported to the owner. RFC 4954 §4.
     pub(super) fn login_reply(&mut self, mut sasl: SaslClient, reply: Reply) {
         match reply.code {
             334 => {

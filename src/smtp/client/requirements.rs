@@ -64,7 +64,7 @@ impl Requirements {
     }
 
     /// For each recipient, the verdict if the message cannot be sent there, for a reason that holds for all or because
-    /// its local part needs SMTPUTF8, which the peer lacks; `None` if it can.
+    /// the local part of the address needs SMTPUTF8, which the peer lacks; `None` if it can.
     pub(super) fn unmet(&self, envelope: &Envelope, extensions: &Extensions, config: &Config) -> Vec<Option<Verdict>> {
         let whole = self.unmet_by_all(extensions, config);
         let unmet = |is_ascii: bool| match &whole {

@@ -106,8 +106,8 @@ impl Session {
         }
     }
 
-    /// The peer's extensions, as in its last reply to EHLO; none before that, after HELO, and between the TLS handshake
-    /// and the next [`Event::Ready`].
+    /// The peer's extensions, as in its last reply to EHLO or LHLO; none before that, after HELO, and between the TLS
+    /// handshake and the next [`Event::Ready`].
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
@@ -119,7 +119,7 @@ impl Session {
 
     /// Sends a message to all recipients of the envelope, its lone CR and LF replaced if [`Config::bare_line_ends`]
     /// says so; [`Event::Sent`] has the results. This takes one transaction, or more if the peer limits recipients;
-    /// those beyond the [capacity](Self::recipient_capacity) are not sent for now.
+    /// those beyond the [capacity](Self::recipient_capacity) get a transient `NotSent`.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -137,8 +137,8 @@ impl Session {
         self.begin(State::Transaction(Box::new(transaction)));
     }
 
-    /// Sends the next message only after the peer has accepted its envelope. Used when the connection was idle and the
-    /// peer may have closed it, so that the message is not in doubt then.
+    /// Makes the next [`Self::send`] transfer the message only after the peer has accepted its envelope. Used when the
+    /// connection was idle and the peer may have closed it, so that the message is not in doubt then.
     pub fn hold_next_message(&mut self) {
         self.holds_message = true;
     }
@@ -152,7 +152,7 @@ impl Session {
         self.send_line(&Command::Quit.to_string());
     }
 
-    /// The stage of the session: at [`Stage::Dot`] the peer may have accepted the message.
+    /// The stage of the session, by the reply that is due: at [`Stage::Dot`] the peer may have accepted the message.
     pub fn stage(&self) -> Stage {
         match &self.state {
             State::Greeting => Stage::Greeting,
@@ -164,8 +164,8 @@ impl Session {
         }
     }
 
-    /// Ends the session after the connection was lost or timed out, and records the unfinished line of the peer in the
-    /// transcript, if there is one; returns what is known about the transaction.
+    /// Ends the session after the owner has found the connection lost or timed out. Returns the failure, with what is
+    /// known about the transaction; if there is a transcript, the unfinished line of the peer is recorded there.
     pub fn abandon(&mut self) -> Failure {
         self.note_rest();
         self.failure(Cause::Lost)
@@ -189,7 +189,7 @@ impl Session {
         self.stopwatch.take()
     }
 
-    /// Starts a request of the owner: enters this state and restarts the waiting time.
+    /// Starts a request of the owner: enters the state in which its reply is awaited, and restarts the waiting time.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -221,13 +221,14 @@ impl Session {
         self.send_line(&command.to_string());
     }
 
-    /// Reports readiness to the owner, or queues QUIT if shutting down.
+    /// Makes the session idle after EHLO or a login, and reports [`Event::Ready`] to the owner; while shutting down,
+    /// queues QUIT instead.
     pub(super) fn ready(&mut self) {
         self.state = State::Idle;
         if self.is_stopping { self.quit() } else { self.event = Some(Event::Ready) }
     }
 
-    /// Reports the end of a request to the owner, who may make the next one.
+    /// Makes the session idle and reports, by this event, the end of a request to the owner, who may make the next one.
     pub(super) fn yield_turn(&mut self, event: Event) {
         self.state = State::Idle;
         self.event = Some(event);
@@ -245,7 +246,8 @@ impl Session {
         }
     }
 
-    /// Ends the session; returns the cause with the stage and the verdicts of the transaction.
+    /// Ends the session; returns the cause with the stage and the verdicts of the transaction. The stage is `Dot` if
+    /// the whole message was sent and the peer did not refuse it, whichever reply was due.
     fn failure(&mut self, cause: Cause) -> Failure {
         let stage = match &self.state {
             // Whichever reply was next, the peer has the whole message.
@@ -261,8 +263,8 @@ impl Session {
         Failure { stage, cause, verdicts }
     }
 
-    /// Finishes a transaction that is over, queues its next commands, or processes a line; `false` if the peer or the
-    /// owner must act first.
+    /// Finishes a transaction that is over, queues its next commands, or processes a line of the peer; `false` if there
+    /// is nothing to do before the peer or the owner acts.
     fn step(&mut self) -> bool {
         match &mut self.state {
             State::Idle | State::Encrypting | State::Over => false,
@@ -318,8 +320,8 @@ impl Session {
         true
     }
 
-    /// Processes a complete reply in the state for which it is. 421, a greeting other than `2yz` and a reply to no
-    /// command end the session as refused; any reply to QUIT ends it.
+    /// Processes a complete reply in the state for which it is. Any reply to QUIT, even 421, ends the session in order;
+    /// else 421, a greeting other than `2yz` and a reply to no command end it as refused.
     fn handle_reply(&mut self, reply: Reply) {
         self.waited = Duration::ZERO;
         self.stopwatch.replied(self.stage());
@@ -388,7 +390,7 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
-    /// The end of the stream after QUIT ends the session; before it, this is a failure.
+    /// Buffers the input. The end of the stream ends the session; before QUIT, this is a failure.
     fn receive(&mut self, bytes: &[u8]) {
         match &self.state {
             _ if !bytes.is_empty() => self.lines.receive(bytes),
@@ -423,17 +425,20 @@ impl Machine for Session {
         }
     }
 
+    /// Whether only some replies to a group of pipelined commands, or over LMTP to the message, have arrived.
     fn expects_more(&self) -> bool {
         matches!(&self.state, State::Transaction(transaction) if transaction.expects_more())
     }
 
+    /// Whether queued commands or a part of the message can be sent now, before an event is due.
     fn has_more(&self) -> bool {
         let has_part = || matches!(&self.state, State::Transaction(transaction) if transaction.has_part());
         self.event.is_none() && (!self.output.is_empty() || has_part())
     }
 
-    /// The rest of the stage's total time, which partial replies do not extend. RFC 5321 §4.5.3.2. While the message is
-    /// sent: the timeout for one block, within that plus the time of the message at 500 bytes per second.
+    /// How long to wait for the peer now: what is left of the total time of the stage, which partial replies do not
+    /// extend. RFC 5321 §4.5.3.2. While the message is sent: the timeout for one block, within that plus the time of
+    /// the message at 500 bytes per second.
     fn timeout(&self) -> Duration {
         let timeout = &self.config.timeout;
         let most = match (self.stage(), &self.state) {
@@ -451,6 +456,8 @@ impl Machine for Session {
         most.saturating_sub(self.waited)
     }
 
+    /// Adds the time to the waiting time for the reply that is due, which `timeout` limits, and to the waits of the
+    /// stage.
     fn add_wait(&mut self, time: Duration) {
         self.waited = self.waited.saturating_add(time);
         self.stopwatch.add(self.stage(), time);

@@ -108,7 +108,7 @@ impl Transaction {
         };
         let recipients: Vec<_> = envelope.recipients.into_iter().map(recipient).collect();
         let open: Vec<_> = (0..recipients.len()).filter(|at| verdicts[*at].is_none()).collect();
-        let batches = open.chunks(extensions.limits.each()).map(<[usize]>::to_vec).collect();
+        let batches = open.chunks(extensions.limits.recipients_per_transaction()).map(<[usize]>::to_vec).collect();
         Self {
             mail,
             recipients,
@@ -129,7 +129,7 @@ impl Transaction {
         }
     }
 
-    /// Sends the message only after a recipient is accepted, even if it is short.
+    /// Makes the transaction send the message only after a recipient is accepted, even if the message is short.
     pub(super) fn hold_message(&mut self) {
         self.max_pipelined_bytes = 0;
     }
@@ -139,13 +139,13 @@ impl Transaction {
         !self.in_flight.is_empty() || self.writer.is_some()
     }
 
-    /// Whether some replies to the group have arrived, and others are due.
+    /// Whether some replies to the group of commands sent last have arrived, and others are due.
     pub(super) fn expects_more(&self) -> bool {
         self.is_answered && self.is_waiting()
     }
 
     /// Takes the next commands to send, without line ends, as many as may be pipelined, and expects their replies;
-    /// called when no reply is due. If there are none, the message is next or nothing is left to do. After BDAT,
+    /// called when no reply is due. Empty if all recipients of the batch were refused, or no batch is left. After BDAT,
     /// [`Self::next_part`] has the message.
     pub(super) fn group(&mut self) -> Vec<String> {
         if self.planned.is_empty() {
@@ -275,7 +275,8 @@ impl Transaction {
         }
     }
 
-    /// Sets the verdict of these recipients, given by index, to a refusal; existing verdicts stay.
+    /// Sets the verdict of these recipients, given by index, to a refusal by this reply at this stage; existing
+    /// verdicts stay.
     fn refuse(&mut self, recipients: impl IntoIterator<Item = usize>, stage: Stage, reply: &Reply) {
         for at in recipients {
             self.verdicts[at].get_or_insert_with(|| Verdict::Refused { stage, reply: reply.clone() });
@@ -287,12 +288,13 @@ impl Transaction {
         self.planned.is_empty() && self.batches.is_empty() && !self.is_waiting()
     }
 
-    /// Whether the peer still has the transaction open, so that the next one needs RSET.
+    /// Whether the peer has accepted MAIL and has not ended the transaction, so that the next one needs RSET.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
     }
 
-    /// The stage of the step whose reply is due, `Stage::Mail` if none is; `Stage::Message` while that is being sent.
+    /// The stage of the step whose reply is due; `Stage::Message` while the message is being sent, `Stage::Mail` if no
+    /// reply is due.
     pub(super) fn stage(&self) -> Stage {
         match self.in_flight.front() {
             _ if self.writer.is_some() => Stage::Message,
@@ -322,12 +324,13 @@ impl Transaction {
         Outcome { verdicts: self.verdicts.into_iter().map(verdict).collect() }
     }
 
-    /// Length of the message once it is being sent; 0 before, and if only the final dot is sent, without a recipient.
+    /// Length of the message once it is being sent, for the transcript; 0 before, and if only the final dot is sent,
+    /// without a recipient.
     pub(super) fn data_bytes(&self) -> usize {
         if self.has_data { self.message.len() } else { 0 }
     }
 
-    /// Length of the message.
+    /// Length of the message, whether or not it is being sent.
     pub(super) fn message_bytes(&self) -> usize {
         self.message.len()
     }

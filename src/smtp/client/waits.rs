@@ -32,18 +32,20 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Notes a wait that ended at this stage; a reply that arrived with it may still change what it was for.
+    /// Notes a wait of this time that ended at this stage; if [`Self::replied`] follows, it counts for the stage given
+    /// there.
     pub(super) fn add(&mut self, stage: Stage, time: Duration) {
         self.assign();
         (self.last, self.stage) = (time, Some(stage));
     }
 
-    /// Notes that the last wait was for the reply of this stage, which was among what arrived.
+    /// Notes that a reply of this stage was among what arrived at the end of the last wait, which now counts for this
+    /// stage.
     pub(super) fn replied(&mut self, stage: Stage) {
         self.stage = Some(stage);
     }
 
-    /// Notes that STARTTLS succeeded: the wait for the next EHLO counts as part of it.
+    /// Notes that STARTTLS succeeded: the wait for the next EHLO reply counts as time of TLS.
     pub(super) fn encrypted(&mut self) {
         self.assign();
         self.is_encrypted = true;

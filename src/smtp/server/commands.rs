@@ -11,8 +11,8 @@ use crate::mail::{Body, Envelope, Recipient};
 
 impl Session {
     /// Executes a command line, given without its line end: queues the reply, or passes an event to the owner. A line
-    /// that does not parse is a protocol error; if it is a BDAT, it closes the session. RFC 4954 §6: VRFY needs the
-    /// login that MAIL needs.
+    /// that does not parse is a protocol error; a BDAT that does not parse closes the session. RFC 4954 §6: VRFY needs
+    /// the login that MAIL needs.
     pub(super) fn handle_command(&mut self, line: &[u8]) {
         let command = match Command::parse(line) {
             Ok(command) => command,
@@ -249,7 +249,7 @@ impl Session {
     }
 }
 
-/// The refusal of a command that is not allowed in this state: 503.
+/// The refusal of a command that is not allowed in this state, with this text: 503.
 pub(super) fn sequence(text: &str) -> Reply {
     Reply::new(503, (5, 5, 1), text)
 }
@@ -269,7 +269,7 @@ fn log_in_first() -> Reply {
     Reply::new(530, (5, 7, 0), "Authentication required")
 }
 
-/// The refusal of a command that this server does not know: 500.
+/// The refusal of a command that this server does not know, with this text: 500.
 fn unknown(text: &str) -> Reply {
     Reply::new(500, (5, 5, 1), text)
 }

@@ -14,8 +14,8 @@ use crate::net::UploadShare;
 const MAX_REFUSED_CHUNK_BYTES: u64 = 16 << 20;
 
 impl Session {
-    /// Reads message data of DATA or BDAT from the start of `bytes` and, if it ends there, processes it. Returns the
-    /// number of bytes used, 0 outside of message data.
+    /// Reads message data of DATA or BDAT from the start of `bytes`; if the message or chunk ends there, processes it.
+    /// Returns the number of bytes used, 0 outside of message data.
     pub(super) fn read_content(&mut self, bytes: &[u8]) -> usize {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Data(reader) => self.read_stuffed(reader, bytes),
@@ -47,7 +47,7 @@ impl Session {
         }
     }
 
-    /// Sends 354 after the owner has accepted DATA. RFC 5321 §4.1.1.4.
+    /// Queues 354 after the owner has accepted DATA, and reads what follows as message data. RFC 5321 §4.1.1.4.
     pub(super) fn begin_data(&mut self, reader: MessageReader) {
         self.send_reply(&Reply::plain(354, "Start mail input; end with <CRLF>.<CRLF>"));
         self.state = State::Data(reader);
@@ -93,8 +93,8 @@ impl Session {
         matches!(self.state, State::Chunk { left: 0, .. })
     }
 
-    /// Reads bytes of a BDAT chunk of which `left` are missing, discards them if it is refused, and finishes the chunk
-    /// with its last byte. Returns the number of bytes used.
+    /// Reads bytes of a BDAT chunk of which `left` are missing; with a refusal, discards them. Finishes the chunk with
+    /// its last byte. Returns the number of bytes used.
     fn read_counted(&mut self, left: u64, is_last: bool, refusal: Option<Reply>, bytes: &[u8]) -> usize {
         let used = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
@@ -132,8 +132,8 @@ impl Session {
         }
     }
 
-    /// The treatment of a lone CR or LF in this message: as configured, but [`BareLineEnds::Keep`] for BINARYMIME,
-    /// which has no lines (RFC 3030 §3).
+    /// The treatment of a lone CR or LF in the message of the open transaction: as configured, but
+    /// [`BareLineEnds::Keep`] for BINARYMIME, which has no lines (RFC 3030 §3).
     fn rule(&self) -> BareLineEnds {
         match self.envelope() {
             Some(envelope) if envelope.body == Body::Binary => BareLineEnds::Keep,
@@ -174,8 +174,8 @@ impl Session {
     }
 }
 
-/// The reply to a message with this fault: 552 if it or its header is too large, 554 for a lone CR or LF, 452 without
-/// memory.
+/// The reply to a message with this fault: 552 if the message or its header is too large, 554 for a lone CR or LF, 452
+/// without memory.
 fn refusal(fault: MessageError) -> Reply {
     match fault {
         MessageError::TooLarge => too_large(),

@@ -51,7 +51,8 @@ pub trait Policy: Clone + Send + Sync + 'static {
         None
     }
 
-    /// The password of a user who logs in; `None` if there is no such user.
+    /// The password of a user who logs in, with which the session compares what the client sends; `None` if there is no
+    /// such user.
     fn secret(&self, _user: &str) -> Option<String> {
         None
     }
@@ -70,7 +71,7 @@ pub trait Policy: Clone + Send + Sync + 'static {
     }
 
     /// Stores a message, then replies: once, or over LMTP once for each recipient in the order of the envelope (RFC
-    /// 2033 §4.2). A positive reply takes responsibility for it (RFC 5321 §6.1).
+    /// 2033 §4.2). A positive reply takes responsibility for the message (RFC 5321 §6.1).
     fn message(
         &mut self,
         client: Client<'_>,
@@ -103,28 +104,28 @@ pub struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// The client at the other end of `conn`, whose transaction began at `began`.
+    /// The client at the other end of `conn`; `began` is when its transaction began.
     fn of(conn: &'a Conn<Session>, began: Instant) -> Self {
         Self { session: &conn.machine, peer: conn.stream().peer().ip(), began }
     }
 
-    /// Its address.
+    /// The IP address of the client.
     pub fn peer(&self) -> IpAddr {
         self.peer
     }
 
-    /// Its name in EHLO, HELO or LHLO; `None` until one was accepted.
+    /// The client's name in EHLO, HELO or LHLO; `None` until one was accepted.
     pub fn hello(&self) -> Option<&'a str> {
         self.session.hello()
     }
 
-    /// The user who logged in.
+    /// The user who logged in; `None` without a login.
     pub fn user(&self) -> Option<&'a str> {
         self.session.user()
     }
 
-    /// The origin of a message that it has just sent, for its journey, `Received` field and event. The host is that of
-    /// `world` at the client's address.
+    /// The origin of a message that the client has just sent, for its journey, its `Received` field and its event.
+    /// `Origin::host` is the host of `world` at the client's address.
     pub fn origin(&self, world: &'a World) -> Origin<'a> {
         Origin {
             protocol: match self.session.config.protocol {
@@ -177,6 +178,7 @@ impl<P: Policy> Server<P> {
 }
 
 impl<P: Policy> Service for Server<P> {
+    /// Serves a client until the connection ends, and records the session and how it ended.
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let recorder = self.policy.record(stream.peer().ip());
         recorder.encrypted(stream.tls());
@@ -188,10 +190,12 @@ impl<P: Policy> Service for Server<P> {
         ended
     }
 
+    /// Records a session of this client that ended with the error, after this time.
     fn handshake_failed(&self, client: IpAddr, took: Duration, error: &Error) {
         self.policy.record(client).end_after(took, error);
     }
 
+    /// Reply 421, with its line end, to a client that has too many connections.
     fn too_many_reply(&self) -> &'static str {
         "421 4.7.0 Too many connections from your address, try again later\r\n"
     }
@@ -290,7 +294,8 @@ impl<P: Policy> Connection<P> {
         }
     }
 
-    /// The injected reply of the answering host at this point of the session, if any.
+    /// The injected reply of the answering host at this point of the session, for this sender and recipient as far as
+    /// they are known; `None` if no fault applies.
     ///
     /// # Errors
     /// An injected fault closes the connection, which is recorded.
@@ -397,8 +402,8 @@ impl<P: Policy> Connection<P> {
     }
 }
 
-/// The transient refusal of a message that could not be stored: because the disk is full, or for another reason. RFC
-/// 3463 §3.4.
+/// The transient refusal of a message that could not be stored: 452 because the disk is full, or 451 for another
+/// reason. RFC 3463 §3.4.
 pub fn storage_failure(is_disk_full: bool) -> Reply {
     match is_disk_full {
         true => Reply::new(452, (4, 3, 1), "The disk is full, try again later"),

@@ -13,8 +13,8 @@ impl Session {
         self.tls().is_some() || self.config.plain_login
     }
 
-    /// The mechanisms that are offered, strongest first. With [`Config::any_login`](super::Config::any_login) only
-    /// PLAIN and LOGIN, which send the password.
+    /// The mechanisms that are offered, strongest first: all, or with [`Config::any_login`](super::Config::any_login)
+    /// only PLAIN and LOGIN, which send the password.
     pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
         let sends_password = |mechanism: &Mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login);
         let any_login = self.config.any_login;
@@ -77,8 +77,8 @@ impl Session {
         self.continue_login(exchange, step);
     }
 
-    /// Carries out the next step of the exchange: sends a challenge with 334, asks the owner for the password, grants
-    /// the login with 235, or refuses it with 535.
+    /// Carries out the next step of a login: sends a challenge with 334, asks the owner for the password, grants the
+    /// login with 235, or counts it as failed and refuses it.
     fn continue_login(&mut self, exchange: SaslServer, step: Step) {
         match step {
             Step::Challenge(challenge) => {
@@ -95,8 +95,8 @@ impl Session {
         }
     }
 
-    /// Counts a failed login and replies 535; beyond the configured number, 421 closes the connection, to slow down
-    /// guessing of passwords.
+    /// Counts a failed login and replies 535; once more than the configured number have failed, 421 in its place closes
+    /// the connection, to slow down guessing of passwords.
     fn login_failed(&mut self) {
         self.failed_logins += 1;
         match self.config.max_failed_logins < self.failed_logins {

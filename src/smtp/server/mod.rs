@@ -4,7 +4,7 @@
 //!   event                     the owner answers with            and the client receives
 //!   Hello                     answer(reply)                     the extensions, or that reply
 //!   StartTls                  the handshake, then encrypted()   (220 has been sent)
-//!   NeedSecret(user)                 secret(password)                  235 or 535
+//!   NeedSecret(user)          secret(password)                  235 or 535
 //!   Mail · Rcpt · Verify      answer(reply)                     that reply; 2yz accepts the address
 //!   Data                      answer(reply)                     354 or, after BDAT, nothing yet; or that reply
 //!   Message                   answer(reply)                     that reply: 250 only once the message is durable

@@ -33,15 +33,15 @@ pub struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// The journey of the message: if the client is a host of this world, that in the trace fields of the message;
-    /// else, or if there is none, a new one.
+    /// The journey of a message from here: if the client is a host of this world, that in the trace fields of the
+    /// message; else, or if there is none, a new one, drawn from `rng`.
     pub fn journey(&self, message: &Message, rng: &Rng) -> JourneyId {
         let known = self.host.and_then(|_| message.journey());
         known.unwrap_or_else(|| JourneyId::from_random(rng.next_ascending()))
     }
 
-    /// The `Received` field of the message at the host `by`, folded, without its last line end. `recipient` is set if
-    /// there is exactly one. RFC 5321 §4.4.
+    /// Returns the `Received` field of a message that came from here, to be put on top of it at the host `by`: folded,
+    /// without its last line end. `recipient` is set if there is exactly one. RFC 5321 §4.4.
     pub fn received_field(&self, by: &str, id: QueueId, recipient: Option<&Address>, now: Timestamp) -> String {
         let stamp = Stamp {
             hello: self.hello,
@@ -57,7 +57,8 @@ impl Origin<'_> {
         stamp.to_string()
     }
 
-    /// The event that the message, of `size` bytes, was accepted now; it holds the time since the transaction began.
+    /// Returns, and does not record, the event that a message of `size` bytes was accepted now from here; it holds the
+    /// time since the transaction began.
     pub fn received_event(&self, reverse_path: &ReversePath, recipients: Vec<Address>, size: usize) -> EventKind {
         EventKind::Received {
             protocol: self.protocol,

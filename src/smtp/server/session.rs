@@ -141,7 +141,7 @@ impl Session {
         Self::recorded(config, greeting, nonce, Recorder::default())
     }
 
-    /// As [`Session::new`]; `recorder` notes the conversation.
+    /// Starts a session as [`Session::new`] does; `recorder` notes the conversation.
     pub(super) fn recorded(config: Config, greeting: &Reply, nonce: String, recorder: Recorder) -> Self {
         let mut session = Self {
             config,
@@ -324,7 +324,8 @@ impl Session {
     }
 
     /// Processes the next line, or the unread message data; `false` if more input or an answer of the owner is needed,
-    /// or the session is over. An endless line, an HTTP request and, between commands, a shutdown close the session.
+    /// or the session is over. An endless line, an HTTP request and, where a command or a response of AUTH is due, a
+    /// shutdown close the session.
     fn step(&mut self) -> bool {
         match &self.state {
             State::AwaitingOwner(_) | State::Over => false,
@@ -403,7 +404,7 @@ impl Session {
 impl Machine for Session {
     type Event = Event;
 
-    /// The end of the stream ends the session without a reply.
+    /// Reads message data at once, and buffers other input. The end of the stream ends the session without a reply.
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.note_end();
@@ -437,6 +438,8 @@ impl Machine for Session {
         }
     }
 
+    /// The length so far of the message that this input may complete: it may hold the end of DATA, or it has the rest
+    /// of the last BDAT chunk; else 0.
     fn completed_bytes(&self, input: &[u8]) -> usize {
         match (&self.state, &self.transaction) {
             (State::Data(reader), _) if may_end_data(input) => reader.bytes(),
@@ -447,22 +450,24 @@ impl Machine for Session {
         }
     }
 
-    /// The configured silence, but no more than what is left of the time for one message.
+    /// How long the client may be silent now: the configured time, but no more than what is left of the time for one
+    /// message.
     fn timeout(&self) -> Duration {
         self.config.timeout.min(self.config.message_timeout.saturating_sub(self.waited))
     }
 
+    /// Adds the time to the waiting time since the greeting or the last message, which `timeout` limits.
     fn add_wait(&mut self, time: Duration) {
         self.waited = self.waited.saturating_add(time);
     }
 
-    /// Closes the session with 421 before the next command; message data that is being received, and the reply to it,
-    /// come first.
+    /// Closes the session with 421 where the next command, or response of AUTH, is due; message data that is being
+    /// received, and the reply to it, come first.
     fn shut_down(&mut self) {
         self.is_stopping = true;
     }
 
-    /// Queues 421 and closes the session.
+    /// Queues 421, whose text says whether the client was silent or its message took too long, and closes the session.
     fn on_timeout(&mut self) {
         let is_slow = self.config.message_timeout <= self.waited;
         let text = if is_slow { "Message took too long" } else { "Idle timeout" };
@@ -470,8 +475,8 @@ impl Machine for Session {
     }
 }
 
-/// Whether the end of the data, a line with a dot, may be in this input; its beginning may have come before. May be
-/// true although the data goes on.
+/// Whether the end of DATA, a line with a dot, may be in this input, part of which may have come before. May be true
+/// although the data goes on.
 fn may_end_data(input: &[u8]) -> bool {
     memchr::memmem::find(input, b"\n.\r\n").is_some()
         || [b".\r\n".as_slice(), b"\r\n", b"\n"].iter().any(|end| input.starts_with(end))

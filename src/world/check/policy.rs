@@ -45,7 +45,7 @@ impl Check<'_> {
         }
     }
 
-    /// The number itself; one that is 0 or above [`MAX_LIMIT`] is reported.
+    /// Returns the number as it is, and reports one that is 0 or above [`MAX_LIMIT`].
     pub(super) fn limit(&mut self, limit: &Spanned<usize>) -> usize {
         let number = *limit.get_ref();
         if !(1..=MAX_LIMIT).contains(&number) {

@@ -17,7 +17,7 @@ use crate::mail::domain_key;
 pub(super) const DEFAULT_MAX_CONNECTIONS: usize = 10;
 
 impl Check<'_> {
-    /// The declared retry settings, or the defaults. Reports those with which retries would not end.
+    /// Returns the declared retry settings, or the defaults, and reports those with which retries would not end.
     pub(super) fn retry(&mut self, table: &MtaTable) -> Retry {
         let Some(given) = &table.retry else { return Retry::default() };
         let retry = *given.get_ref();
@@ -29,7 +29,7 @@ impl Check<'_> {
         retry
     }
 
-    /// The declared timeouts, or the defaults. Reports a timeout of 0.
+    /// Returns the declared timeouts, or the defaults, and reports a timeout of 0.
     pub(super) fn timeouts(&mut self, table: &MtaTable) -> Timeouts {
         let Some(given) = &table.timeouts else { return Timeouts::default() };
         if !given.get_ref().are_possible() {

@@ -27,6 +27,7 @@ pub(in crate::world) struct GreylistingTable {
 }
 
 impl Default for GreylistingTable {
+    /// A delay of 5 minutes, 2 days to retry, a lifetime of 35 days, and no exempt clients.
     fn default() -> Self {
         let day = Duration::from_secs(24 * 3600);
         Self { delay: Duration::from_secs(300), retry_within: day * 2, lifetime: day * 35, exempt: Vec::new() }
@@ -82,6 +83,7 @@ pub(in crate::world) enum OneOrMany {
 }
 
 impl OneOrMany {
+    /// The texts, of which there may be one, several or none.
     pub(in crate::world) fn list(&self) -> &[String] {
         match self {
             Self::One(text) => std::slice::from_ref(text),

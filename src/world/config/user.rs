@@ -27,6 +27,7 @@ pub(in crate::world) struct UserTable {
 
 /// Parses either form; errors in a table name its key.
 impl<'de> Deserialize<'de> for UserEntry {
+    /// From a text, the name of a user with the defaults, or from a table.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
         impl<'de> Visitor<'de> for Either {

@@ -19,8 +19,8 @@ pub(super) fn count_declarations(text: &str, usage: &mut Usage) {
     block(&mut Source(&text), MAX_DEPTH, usage);
 }
 
-/// A text with spaces for its comments, which are counted, and for `<!--` and `-->`, which hide it from programs that
-/// know no styles.
+/// Returns the text of a style sheet with a space for each comment, which is counted, and for each `<!--` and `-->`,
+/// which hide styles from programs that know none.
 fn without_comments(text: &str, usage: &mut Usage) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, comment)) = rest.split_once("/*") {
@@ -205,8 +205,9 @@ fn number<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     &rest[unit.len()..]
 }
 
-/// Counts a keyword or a function, and returns what comes after: the arguments of a function, but for those of `url`,
-/// whose picture is counted.
+/// Counts the keyword or the function (a name before `(`) at the beginning, and returns what comes after: for a
+/// function its arguments, which are not counted yet; `url` is counted with its picture, and what comes after `)` is
+/// returned.
 fn word<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     let name = ident(text);
     let rest = &text[name.len()..];
@@ -228,7 +229,7 @@ fn is_ident(first: char) -> bool {
     first.is_alphanumeric() || matches!(first, '-' | '_')
 }
 
-/// The identifier at the beginning; empty if there is none.
+/// Returns the identifier at the beginning of a text; empty if there is none.
 fn ident(text: &str) -> &str {
     &text[..text.find(|end: char| !is_ident(end)).unwrap_or(text.len())]
 }
@@ -322,7 +323,8 @@ fn pseudo<'a>(text: &'a str, depth: usize, usage: &mut Usage) -> &'a str {
 }
 
 impl<'a> Source<'a> {
-    /// What comes after the bracket (`)` or `]`) that closes one that was opened before; nothing if none does.
+    /// Returns what comes after the bracket `close` (`)` or `]`) that closes the one just before the source. Brackets
+    /// of the same kind may be nested; those in strings do not count. Empty if none closes it.
     fn until_closed(mut self, close: u8) -> &'a str {
         let open = if close == b')' { '(' } else { '[' };
         let mut depth = 1_u32;

@@ -52,17 +52,17 @@ impl Data {
         serde_json::from_slice(&json).map_err(|error| error.to_string())
     }
 
-    /// The names of the families of each platform, by the key of the platform.
+    /// Returns the names of the families of clients of each platform, by the key of the platform, such as `ios`.
     pub(super) fn clients(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut clients: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for Client(family, platform, _) in self.features.iter().flat_map(|feature| &feature.stats) {
-            clients.entry(platform.clone()).or_default().insert(named(&self.families, family).to_owned());
+            clients.entry(platform.clone()).or_default().insert(name_of(&self.families, family).to_owned());
         }
         clients
     }
 }
 
-/// The name of a key; the key if it has none.
-pub(super) fn named<'a>(names: &'a BTreeMap<String, String>, key: &'a str) -> &'a str {
+/// Returns the name that a key has in `names`; the key itself if it has none.
+pub(super) fn name_of<'a>(names: &'a BTreeMap<String, String>, key: &'a str) -> &'a str {
     names.get(key).map_or(key, String::as_str)
 }

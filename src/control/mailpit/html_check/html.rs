@@ -32,13 +32,14 @@ pub(super) fn count(html: &str, usage: &mut Usage) {
     }
 }
 
-/// What comes after the first `end` in a text; nothing if it is not there.
+/// Returns what comes after the first `end` in a text; empty if it is not there.
 fn after<'a>(text: &'a str, end: &str) -> &'a str {
     text.split_once(end).map_or("", |(_, rest)| rest)
 }
 
-/// Counts a start tag, whose name is at the beginning, and returns what comes after it; for elements in [`RAW_TEXT`],
-/// their end tag.
+/// Counts a start tag, whose name is at the beginning of the text, with its attributes, and returns what comes after
+/// it. Of the elements in [`RAW_TEXT`], the content is skipped, too: it returns the text from the end tag on. The
+/// content of `style` is counted as a style sheet.
 fn element<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     let end = text.find(|end: char| end.is_ascii_whitespace() || matches!(end, '/' | '>')).unwrap_or(text.len());
     let name = text[..end].to_ascii_lowercase();
@@ -67,7 +68,8 @@ fn element<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     &rest[end..]
 }
 
-/// Where the end tag of an element begins; the length of the text if there is none.
+/// Returns the index at which the first end tag of the element `name` begins in the text, at its `</`; the length of
+/// the text if there is none.
 fn end_tag(text: &str, name: &str) -> usize {
     let is_it = |(at, _): &(usize, &str)| {
         text.get(at + 2..at + 2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
@@ -75,7 +77,8 @@ fn end_tag(text: &str, name: &str) -> usize {
     text.match_indices("</").find(is_it).map_or(text.len(), |(at, _)| at)
 }
 
-/// The next attribute of a tag, its value, and what comes after it; `None` at the end of the tag.
+/// Reads the next attribute of a tag: returns its name, its value with character references [`decoded`] (empty if it
+/// has none), and what comes after it. `None` at the end of the tag, or of the text.
 fn attribute(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
     let text = text.trim_start_matches(|skipped: char| skipped.is_ascii_whitespace() || skipped == '/');
     if text.is_empty() || text.starts_with('>') {
@@ -99,7 +102,7 @@ fn attribute(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
     Some((name, decoded(value), rest))
 }
 
-/// A value with those character references resolved that stand in styles: quotes and `&`.
+/// Returns the value of an attribute with those character references resolved that stand in styles: quotes and `&`.
 fn decoded(value: &str) -> Cow<'_, str> {
     if !value.contains('&') {
         return Cow::Borrowed(value);
@@ -125,7 +128,8 @@ fn note_attribute(element: &str, attribute: &str, value: &str, usage: &mut Usage
     }
 }
 
-/// Counts the format of a picture: the ending of its address, or `data` for a `data:` URL.
+/// Counts the format of a picture: the ending of the path of its address, or `data` for a `data:` URL; nothing without
+/// an ending.
 pub(super) fn note_image(address: &str, usage: &mut Usage) {
     let address = address.trim();
     if address.get(.."data:".len()).is_some_and(|start| start.eq_ignore_ascii_case("data:")) {

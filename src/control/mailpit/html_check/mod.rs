@@ -26,7 +26,7 @@ use super::list::ListQuery;
 use super::message::find;
 use super::{Answer, AppState, Failure, catalogue, extract};
 use crate::sync::beside_others;
-use data::{Client, Data, Feature, named};
+use data::{Client, Data, Feature, name_of};
 use usage::Usage;
 
 /// Which clients show a message as it is meant.
@@ -182,7 +182,7 @@ fn supports(data: &Data, Client(family, platform, versions): &Client) -> Vec<Sup
             "a" => "partial",
             _ => return None,
         };
-        let (client, system) = (named(&data.families, family), named(&data.platforms, platform));
+        let (client, system) = (name_of(&data.families, family), name_of(&data.platforms, platform));
         Some(Support {
             name: format!("{client} {system} ({version})"),
             platform: platform.clone(),

@@ -43,14 +43,14 @@ impl Files {
         self.0.join(CUR).is_dir()
     }
 
-    /// When `new` and `cur` were last modified.
+    /// When `new` and `cur`, in this order, were last modified.
     pub(super) fn modified(&self) -> io::Result<[SystemTime; 2]> {
         let of = |sub: &str| fs::metadata(self.0.join(sub))?.modified();
         Ok([of(NEW)?, of(CUR)?])
     }
 
-    /// The messages in `new` and `cur` by base name; directories, hidden files and names that are not UTF-8 are left
-    /// out. `new` is read first, because other programs move files from there to `cur`.
+    /// The message files in `new` and `cur` by base name; directories, hidden files and names that are not UTF-8 are
+    /// left out. `new` is read first, because other programs move files from there to `cur`, and what `cur` has wins.
     pub(super) fn list(&self) -> io::Result<BTreeMap<String, Found>> {
         let mut all = BTreeMap::new();
         for sub in [NEW, CUR] {
@@ -76,7 +76,7 @@ impl Files {
         Ok((bytes, about.modified()?))
     }
 
-    /// The path of a message, with the folder.
+    /// The path of a message file: its own, which is relative, below that of this folder.
     pub(super) fn path(&self, found: &Found) -> PathBuf {
         self.0.join(&found.path)
     }
@@ -101,23 +101,23 @@ impl Files {
         fs::rename(draft, self.0.join(sub).join(name))
     }
 
-    /// Changes the flags of a message by renaming its file, which is in `cur` then. Fails if the file is gone.
+    /// Changes the flag characters of a message file by renaming it; it is in `cur` then. Fails if the file is gone.
     pub(super) fn set_flags(&self, base: &str, found: &Found, flag_chars: &str) -> io::Result<()> {
         fs::rename(self.0.join(&found.path), self.0.join(CUR).join(names::join(base, flag_chars)))
     }
 
-    /// Removes the file of a message. Fails if it is gone.
+    /// Removes a message file. Fails if the file is gone.
     pub(super) fn remove(&self, found: &Found) -> io::Result<()> {
         fs::remove_file(self.0.join(&found.path))
     }
 
-    /// Syncs `new` and `cur`, so that writes, renames and removals are durable.
+    /// Syncs the directories `new` and `cur`, so that files written, renamed and removed in them stay so after a crash.
     pub(super) fn sync(&self) -> io::Result<()> {
         [NEW, CUR].iter().try_for_each(|sub| sync(&self.0.join(sub)))
     }
 }
 
-/// Syncs a directory.
+/// Syncs a directory, so that changes of its entries stay after a crash.
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

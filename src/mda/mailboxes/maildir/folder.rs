@@ -40,10 +40,11 @@ struct FolderOutcome {
 }
 
 impl MaildirSync {
-    /// Synchronises the mailboxes of an account that have a folder in `root` and changed on either side since both were
-    /// equal. Errors of a folder or file are logged once, and the others are synchronised.
-    pub(super) async fn folders(&mut self, account: i64, root: &Path) -> Result<(), Error> {
-        for known in self.known(account)? {
+    /// Synchronises the messages of the mailboxes of an account that have a folder in `root`, if the mailbox or the
+    /// folder has changed since both were last equal. Errors of a folder or file are logged once, and the others are
+    /// synchronised.
+    pub(super) async fn sync_folders(&mut self, account: i64, root: &Path) -> Result<(), Error> {
+        for known in self.known_folders(account)? {
             let Some(directory) = known.directory else { continue };
             let files = Files(root.join(directory));
             let seen = files.modified().map(|written| LastState { modseq: known.modseq, written });
@@ -77,8 +78,8 @@ impl MaildirSync {
 }
 
 impl LastState {
-    /// Whether both folders were last modified long enough before `now` that a later modification would change their
-    /// timestamps.
+    /// Whether `new` and `cur` were last modified long enough before `now` that a later modification gets another
+    /// timestamp.
     fn is_old(&self, now: Timestamp) -> bool {
         let now = SystemTime::from(now);
         self.written.iter().all(|written| now.duration_since(*written).is_ok_and(|age| RECENT_CHANGE < age))
@@ -135,7 +136,8 @@ fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutco
 }
 
 impl FolderOutcome {
-    /// Renames and removes the files of messages that changed in the tables; files that are gone are skipped.
+    /// Renames the files of messages whose flags changed in the tables, and removes those of expunged messages, as
+    /// planned; files that are gone are skipped. Notes what to record in the tables.
     fn change_files(&mut self, files: &Files, listed: &BTreeMap<String, Found>, plan: &Plan) -> io::Result<()> {
         for (uid, base, flag_chars) in &plan.rename {
             let Some(found) = listed.get(base) else { continue };
@@ -152,8 +154,8 @@ impl FolderOutcome {
         Ok(())
     }
 
-    /// Writes messages without a file, at most [`MAX_FILES`] of them, with LF as line end. Damaged and expunged ones
-    /// are left out; sets `unfinished` if some are left.
+    /// Writes the files of messages that have none, as planned, at most [`MAX_FILES`], with LF as line end; sets
+    /// `unfinished` if some are left. Damaged and expunged messages are left out. Notes what to record in the tables.
     fn write(
         &mut self,
         mailbox: &Mailbox,
@@ -182,8 +184,9 @@ impl FolderOutcome {
         Ok(())
     }
 
-    /// Takes over what other programs did to the files: flags, removals, new files. New messages are read, up to a
-    /// limit, with CR LF as line end; files that cannot be read are noted as skipped.
+    /// Notes, for the tables, what other programs did to the files, as planned: flags, removals, new files. Reads new
+    /// messages, with CR LF as line end, up to [`MAX_FILES`] and [`MAX_READ_BYTES`]; sets `unfinished` if some are
+    /// left. Files that cannot be read are noted as skipped.
     fn take(&mut self, mailboxes: &Mailboxes, files: &Files, listed: &BTreeMap<String, Found>, plan: Plan) {
         self.known_files.extend(plan.record);
         for (uid, flags, known_file) in plan.adopt {
@@ -219,8 +222,8 @@ impl FolderOutcome {
         }
     }
 
-    /// Records everything in the tables of the mailbox with this id: flags, expunged and new messages, and known files.
-    /// Returns the changes of messages.
+    /// Records the outcome in the tables of the mailbox with this id: flags, expunged and new messages, and known
+    /// files. Returns the changes of messages, for [`Mailboxes::change`].
     fn store(&self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
         let mut changes = Vec::new();
         for (uid, flags) in &self.adopted {
@@ -244,7 +247,8 @@ impl FolderOutcome {
     }
 }
 
-/// `Ok(false)` for the error that the file does not exist, `Ok(true)` for success; passes other errors on.
+/// Whether a file operation found its file: `Ok(true)` for success, `Ok(false)` for the error that the file does not
+/// exist; passes other errors on.
 fn file_existed(outcome: io::Result<()>) -> io::Result<bool> {
     match outcome {
         Ok(()) => Ok(true),

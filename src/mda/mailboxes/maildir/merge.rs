@@ -51,8 +51,8 @@ pub(super) fn merge(
         }
     }
     for (uid, message) in messages.iter().filter(|(uid, _)| !known.contains_key(uid)) {
-        let name_prefix = names::name_prefix(mailbox, message);
-        let own = unknown.range(name_prefix.as_str()..).next().filter(|(base, _)| base.starts_with(&name_prefix));
+        let base_prefix = names::base_prefix(mailbox, message);
+        let own = unknown.range(base_prefix.as_str()..).next().filter(|(base, _)| base.starts_with(&base_prefix));
         match own.map(|(base, found)| (*base, found.flag_chars.clone())) {
             Some((base, flag_chars)) => {
                 unknown.remove(base);
@@ -66,8 +66,9 @@ pub(super) fn merge(
 }
 
 impl Plan {
-    /// Plans for a message with a recorded file: to expunge it if the file is gone, to adopt flags that the file got,
-    /// or to rename the file after flags that the message got.
+    /// Plans for a message with a recorded file, `found` being the file as it is now: to expunge the message if the
+    /// file is gone, to adopt flags that another program gave the file, or else to rename the file after the flags of
+    /// the message.
     fn compare(&mut self, message: &MessageMeta, known: &KnownFile, found: Option<&Found>) {
         let Some(found) = found else { return self.expunge.push(message.uid) };
         if found.flag_chars != known.flag_chars {
@@ -81,7 +82,7 @@ impl Plan {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Whether both sides are equal, so that there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -75,7 +75,7 @@ impl ChangedAccounts {
         self.last.extend(accounts.into_iter().map(|account| (account, self.number)));
     }
 
-    /// The accounts that a commit after this number has changed.
+    /// The ids of the accounts that a commit with a higher number than this has changed.
     fn since(&self, number: u64) -> BTreeSet<i64> {
         self.last.iter().filter(|(_, last)| number < **last).map(|(account, _)| *account).collect()
     }
@@ -142,8 +142,8 @@ impl MaildirSync {
         let mut outcome = Ok(());
         for (account, key) in self.accounts()?.into_iter().filter(|(account, _)| is_wanted(*account)) {
             let root = self.root.join(names::account(&key));
-            let synced = match self.tree(account, &key, &root).await {
-                Ok(Ok(())) => self.folders(account, &root).await,
+            let synced = match self.sync_tree(account, &key, &root).await {
+                Ok(Ok(())) => self.sync_folders(account, &root).await,
                 Ok(Err(error)) => {
                     self.log_once(&root.display().to_string(), &error.to_string());
                     continue;

@@ -32,43 +32,46 @@ pub(super) fn directory(mailbox: &str) -> String {
     levels.map(|level| format!(".{level}")).collect()
 }
 
-/// The mailbox of a folder name; `None` if the folder cannot belong to a mailbox, or is that of INBOX.
+/// The name of the mailbox of a folder with this name, the inverse of [`directory`]; `None` if that would be INBOX or
+/// no valid mailbox name.
 pub(super) fn mailbox(directory: &str) -> Option<String> {
     let levels: Option<Vec<String>> = directory.strip_prefix('.')?.split('.').map(level).collect();
     let name = levels?.join("/");
     canonical(&name).ok().filter(|canonical| *canonical == name && name != INBOX)
 }
 
-/// One level of a mailbox name from the same level of a folder name; `None` if it cannot be decoded or contains `/`.
+/// Decodes one level of a folder name into that of a mailbox name, from modified UTF-7 and `%2E`; `None` if it cannot
+/// be decoded or would contain `/`.
 fn level(wire: &str) -> Option<String> {
     let level = utf7_decode(&wire.replace("%2E", "."))?;
     (!level.contains('/')).then_some(level)
 }
 
-/// The base name of a message file written here, from the date of arrival, the ids and the size of the file, `bytes`;
-/// always the same for a message.
+/// The base name of the file that is written here for a message: from the date of arrival, the id of the mailbox, the
+/// UID, and `bytes`, the size of the file. Always the same for a message.
 pub(super) fn base(mailbox: i64, message: &MessageMeta, bytes: usize) -> String {
     let MessageMeta { uid, received, .. } = message;
     format!("{}.M{mailbox}U{uid}.postroad,S={bytes}", received)
 }
 
-/// The beginning of the base name of a message file written here, up to the size of the file.
-pub(super) fn name_prefix(mailbox: i64, message: &MessageMeta) -> String {
+/// What [`base`] returns, without the size: up to the comma in front of `S=`. It finds the file of a message whose size
+/// is not known.
+pub(super) fn base_prefix(mailbox: i64, message: &MessageMeta) -> String {
     format!("{}.M{mailbox}U{}.postroad,", message.received, message.uid)
 }
 
-/// Splits a file name into base name and flag characters, which are empty without `:2,`.
+/// Splits the name of a message file into base name and flag characters, those after `:2,`; they are empty without it.
 pub(super) fn split(name: &str) -> (&str, &str) {
     name.split_once(FLAGS_SEPARATOR).unwrap_or((name, ""))
 }
 
-/// The name of a file in `cur`, with these flags.
+/// The name in `cur` of a message file, from its base name and flag characters.
 pub(super) fn join(base: &str, flag_chars: &str) -> String {
     format!("{base}{FLAGS_SEPARATOR}{flag_chars}")
 }
 
-/// The flags of a message as flag characters, sorted, each once. Characters of `foreign` that stand for no flag are
-/// kept.
+/// The flags of a message as the flag characters of its file, sorted, each once; with those characters of `foreign`,
+/// the present ones of the file, that stand for no flag.
 pub(super) fn flag_chars(flags: &Flags, foreign: &str) -> String {
     let known = |flag_char: &char| Flags::is_letter(*flag_char);
     let mut all: Vec<char> =
@@ -78,7 +81,8 @@ pub(super) fn flag_chars(flags: &Flags, foreign: &str) -> String {
     all.into_iter().collect()
 }
 
-/// The flags for these flag characters; keywords without a character are kept from `before`.
+/// The flags of a message whose file has these flag characters; keywords for which there is no character are kept from
+/// `before`, the present flags.
 pub(super) fn flags(flag_chars: &str, before: &Flags) -> Flags {
     let mut flags = Flags::from_letters(flag_chars);
     before.without_letters().iter().for_each(|word| flags.add_keyword(word));

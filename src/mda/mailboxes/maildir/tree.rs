@@ -38,11 +38,11 @@ struct TreeOutcome {
 }
 
 impl MaildirSync {
-    /// Synchronises the folders of an account, in the folder `root`, with its mailboxes: creates, renames and removes
-    /// folders, and creates and deletes mailboxes where another program did that to folders. The inner error is from
-    /// the file system.
-    pub(super) async fn tree(&mut self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
-        let (known, root) = (self.known(account)?, root.to_owned());
+    /// Synchronises the folders of the account with this key, in the folder `root`, with its mailboxes: creates,
+    /// renames and removes folders, and creates and deletes mailboxes where another program did that to folders. The
+    /// inner error is that `root` is missing or cannot be used; errors of single folders are logged once.
+    pub(super) async fn sync_tree(&mut self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
+        let (known, root) = (self.known_folders(account)?, root.to_owned());
         let outcome = match blocking(move || reconcile(known, &root)).await? {
             Ok(outcome) => outcome,
             Err(error) => return Ok(Err(error)),
@@ -73,16 +73,17 @@ impl MaildirSync {
         Ok(Ok(()))
     }
 
-    /// All mailboxes of an account, with their recorded folders, and recorded folders whose mailboxes were deleted.
-    pub(super) fn known(&self, account: i64) -> Result<Vec<KnownFolder>, Error> {
+    /// All mailboxes of an account with their recorded folders, if they have one, and recorded folders whose mailboxes
+    /// were deleted.
+    pub(super) fn known_folders(&self, account: i64) -> Result<Vec<KnownFolder>, Error> {
         Ok(self.mailboxes.store.read(|connection| sqlite::folders(connection, account))?)
     }
 }
 
 impl TreeOutcome {
-    /// Notes an error of the folder at this path, whose name may be too long or taken, as skipped; returns whether
-    /// there is none.
-    fn check(&mut self, path: &Path, result: io::Result<()>) -> bool {
+    /// Returns whether an operation on the folder at this path succeeded; its error, as for a name that is too long or
+    /// taken, is noted as skipped.
+    fn ok_or_note(&mut self, path: &Path, result: io::Result<()>) -> bool {
         result.map_err(|error| self.skipped.push((path.to_owned(), error))).is_ok()
     }
 }
@@ -104,7 +105,7 @@ fn reconcile(known: Vec<KnownFolder>, root: &Path) -> io::Result<TreeOutcome> {
         match (directory, name, expected) {
             (Some(directory), None, _) => {
                 let path = found.remove(&directory).filter(|_| !directory.is_empty());
-                if path.is_none_or(|path| outcome.check(&path, fs::remove_dir_all(&path))) {
+                if path.is_none_or(|path| outcome.ok_or_note(&path, fs::remove_dir_all(&path))) {
                     outcome.removed.push(mailbox);
                 }
             }
@@ -114,7 +115,7 @@ fn reconcile(known: Vec<KnownFolder>, root: &Path) -> io::Result<TreeOutcome> {
             (Some(directory), Some(_), Some(expected)) if found.contains_key(&directory) => {
                 found.remove(&directory);
                 let to = root.join(&expected);
-                if outcome.check(&to, fs::rename(root.join(&directory), &to)) {
+                if outcome.ok_or_note(&to, fs::rename(root.join(&directory), &to)) {
                     outcome.placed.push((mailbox, expected));
                 }
             }
@@ -128,7 +129,7 @@ fn reconcile(known: Vec<KnownFolder>, root: &Path) -> io::Result<TreeOutcome> {
     for (mailbox, expected) in without_folder {
         found.remove(&expected);
         let files = Files(root.join(&expected));
-        if outcome.check(&files.0, files.create()) {
+        if outcome.ok_or_note(&files.0, files.create()) {
             outcome.placed.push((mailbox, expected));
         }
     }

@@ -47,23 +47,23 @@ impl MailboxChange {
         uid
     }
 
-    /// Counts a message that was inserted, in memory until [`Self::finish`].
+    /// Counts a message that was inserted; in memory until [`Self::finish`] writes the counters.
     pub(super) fn add(&mut self, uid: Uid, flags: SystemFlags, size: u64) {
         self.counters.add(self.recent <= uid, flags, size);
     }
 
-    /// No longer counts a message that was removed, in memory until [`Self::finish`].
+    /// No longer counts a message that was removed; in memory until [`Self::finish`] writes the counters.
     pub(super) fn remove(&mut self, uid: Uid, flags: SystemFlags, size: u64) {
         self.counters.remove(self.recent <= uid, flags, size);
     }
 
-    /// Counts a message with its flags `after` the change in place of those `before`.
+    /// Counts a message by its flags `after` the change in place of those `before`; in memory until [`Self::finish`].
     pub(super) fn set_flags(&mut self, uid: Uid, before: &Flags, after: &Flags, size: u64) {
         self.remove(uid, before.system, size);
         self.add(uid, after.system, size);
     }
 
-    /// Writes the row with the new counters, next UID and modification sequence.
+    /// Writes the row of the mailbox, with the new counters, next UID and modification sequence.
     pub(super) fn finish(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let Self { mailbox, modseq, uidnext, counters, .. } = self;
         let Counters { messages, octets, unseen, deleted, deleted_octets, recents } = counters;
@@ -86,8 +86,8 @@ pub(super) fn counters(row: &Row<'_>, first: usize) -> rusqlite::Result<Counters
     })
 }
 
-/// Records that messages before this UID are not recent any more, and counts the recent ones again. No effect if that
-/// is recorded already.
+/// Records that the messages of a mailbox before the UID `first` are not recent any more, and counts the recent ones
+/// again. No effect if that was recorded for this or a higher UID.
 pub(in crate::mda::mailboxes) fn record_recent(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -100,7 +100,7 @@ pub(in crate::mda::mailboxes) fn record_recent(
     Ok(())
 }
 
-/// The number of messages from this UID on.
+/// The number of messages of a mailbox from this UID on.
 pub(in crate::mda::mailboxes) fn count_from(
     connection: &Connection,
     mailbox: i64,

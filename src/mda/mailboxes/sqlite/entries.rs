@@ -66,27 +66,28 @@ pub(in crate::mda::mailboxes) fn is_deleted(
     }
 }
 
-/// The entry of the catalogue that a message is a copy of; `None` if it is of none or does not exist.
+/// The entry of the catalogue that the message with this UID is a copy of; `None` if it is no copy of one, or does not
+/// exist.
 pub(super) fn of(connection: &Connection, mailbox: i64, uid: Uid) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT entry FROM trace WHERE mailbox = ?1 AND uid = ?2";
     let found = connection.prepare_cached(sql)?.query_row(params![mailbox, uid], |row| row.get(0)).optional()?;
     Ok(found.flatten())
 }
 
-/// The entries of the catalogue of which a mailbox has copies.
+/// The entries of the catalogue that have copies in this mailbox.
 pub(super) fn entries_in(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeSet<i64>> {
     let sql = "SELECT entry FROM trace WHERE mailbox = ?1 AND entry IS NOT NULL";
     connection.prepare_cached(sql)?.query_map([mailbox], |row| row.get(0))?.collect()
 }
 
-/// Whether these flags differ in what the catalogue shows: in `\Seen` or in keywords.
+/// Whether the catalogue shows these flags differently: they differ in `\Seen` or in keywords.
 pub(super) fn shows_other(old: &Flags, new: &Flags) -> bool {
     old.system.contains(SystemFlags::SEEN) != new.system.contains(SystemFlags::SEEN) || old.keywords != new.keywords
 }
 
-/// Updates the catalogue after messages of an account were removed: an entry is listed under the account no longer if
-/// it has no copy there, and is deleted if it is then listed under none; the others are worked out from their copies
-/// again. Returns the deleted journeys and the changed entries.
+/// Updates the catalogue after copies of these entries were removed from an account: an entry without a copy there is
+/// no longer listed under the account, and deleted if it is then listed under none; the others are worked out from
+/// their copies again. Returns the deleted journeys and the changed entries.
 pub(super) fn leave(
     transaction: &Transaction<'_>,
     account: i64,
@@ -120,8 +121,8 @@ pub(super) fn refresh_all(
     Ok(catalogue::Changes { added, changed, ..Default::default() })
 }
 
-/// Works out the state of an entry from its copies, and stores it, if it has any: unread if one is, and tagged with the
-/// keywords of all, except those that begin with `$`.
+/// Works out read state and tags of an entry of the catalogue from its copies, and stores them: unread if a copy is,
+/// and tagged with the keywords of all, except those that begin with `$`. No effect if it has no copies.
 fn refresh(transaction: &Transaction<'_>, entry: i64) -> Result<(), Error> {
     let sql = "SELECT flags, keywords FROM trace JOIN message USING (mailbox, uid) WHERE entry = ?1";
     let mut query = transaction.prepare_cached(sql)?;

@@ -38,7 +38,7 @@ pub(in crate::mda::mailboxes) fn filed_after(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The address in a Return-Path field at the start of trace lines, which the delivery wrote, RFC 5321 §4.4; the null
+/// The address in the Return-Path field with which trace lines begin, as the delivery wrote it, RFC 5321 §4.4; the null
 /// path if there is none or it cannot be parsed.
 fn reverse_path(trace: &[u8]) -> ReversePath {
     let field = trace.strip_prefix(b"Return-Path: <")?;

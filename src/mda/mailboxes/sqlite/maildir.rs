@@ -22,7 +22,7 @@ pub(in crate::mda::mailboxes) fn folders(connection: &Connection, account: i64) 
     Ok(all.query_map([account], folder)?.collect::<Result<_, _>>()?)
 }
 
-/// Records the folder of a mailbox, in place of an earlier one.
+/// Records the folder of a mailbox by its name in the account folder, in place of an earlier one.
 pub(in crate::mda::mailboxes) fn record_folder(
     transaction: &Transaction<'_>,
     account: i64,
@@ -35,7 +35,7 @@ pub(in crate::mda::mailboxes) fn record_folder(
     Ok(())
 }
 
-/// Deletes the record of a folder, and those of its files.
+/// Deletes the record of the folder of a mailbox, and those of its files; the folder itself stays.
 pub(in crate::mda::mailboxes) fn delete_folder(transaction: &Transaction<'_>, mailbox: i64) -> Result<(), Error> {
     transaction.execute("DELETE FROM maildir WHERE mailbox = ?1", [mailbox])?;
     transaction.execute("DELETE FROM maildir_file WHERE mailbox = ?1", [mailbox])?;
@@ -67,7 +67,7 @@ pub(in crate::mda::mailboxes) fn record_file(
     Ok(())
 }
 
-/// Deletes the record of the file of a message, if there is one.
+/// Deletes the record of the file of a message, if there is one; the file itself stays.
 pub(in crate::mda::mailboxes) fn delete_file(
     transaction: &Transaction<'_>,
     mailbox: i64,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::mda::mailboxes::Uid;
 use crate::store::Error;
 
-/// The trace fields of all messages from UID `first` to `last`; empty where a message has none.
+/// The trace fields of all messages from UID `first` to `last`, both included, by UID; empty where a message has none.
 pub(in crate::mda::mailboxes) fn traces(
     connection: &Connection,
     mailbox: i64,
@@ -23,7 +23,7 @@ pub(in crate::mda::mailboxes) fn traces(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// UID, trace fields and content id of all messages from UID `first` to `last`, in order.
+/// UID, trace fields and content id of all messages from UID `first` to `last`, both included, in order.
 pub(in crate::mda::mailboxes) fn messages(
     connection: &Connection,
     mailbox: i64,
@@ -37,7 +37,7 @@ pub(in crate::mda::mailboxes) fn messages(
     Ok(find.query_map([mailbox, first.into(), last.into()], found)?.collect::<Result<_, _>>()?)
 }
 
-/// Column 1 as the header lines above the content, such as `Received`; empty if it is NULL.
+/// The trace lines in column 1 of a row, the header lines above the content such as `Received`; empty for NULL.
 fn trace_lines(row: &Row<'_>) -> rusqlite::Result<Bytes> {
     Ok(row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default())
 }

@@ -9,8 +9,8 @@ use crate::store::{Error, Transaction};
 /// The mailbox id that stands for the account itself.
 pub(in crate::mda::mailboxes) const ACCOUNT: i64 = 0;
 
-/// The ids of an account, by its key, and of a mailbox, by its stored name; [`ACCOUNT`] in place of the latter if the
-/// name is `None`. `None` if they do not exist.
+/// The ids of an account, by its key, and of a mailbox, by its stored name, or [`ACCOUNT`] in place of the latter if
+/// `mailbox` is `None`. `None` if either does not exist.
 pub(in crate::mda::mailboxes) fn find_annotated(
     connection: &Connection,
     account: &str,
@@ -75,7 +75,7 @@ pub(in crate::mda::mailboxes) fn set_annotation(
     Ok(())
 }
 
-/// The number of entries of an account with all its mailboxes, and of `place`, a mailbox or [`ACCOUNT`].
+/// How many entries are set: on the account with all its mailboxes, and on `place`, the id of a mailbox or [`ACCOUNT`].
 pub(in crate::mda::mailboxes) fn count_annotations(
     connection: &Connection,
     account: i64,
@@ -86,8 +86,8 @@ pub(in crate::mda::mailboxes) fn count_annotations(
     Ok(connection.prepare_cached(sql)?.query_row([account, place], counts)?)
 }
 
-/// Copies the annotations of the mailbox with the id `from` to another one of the same account, which has none. Special
-/// uses are not copied.
+/// Copies the annotations of the mailbox with the id `from` to that with the id `to`, of the same account and without
+/// annotations. Special uses are not copied.
 pub(in crate::mda::mailboxes) fn copy_annotations(
     transaction: &Transaction<'_>,
     from: i64,

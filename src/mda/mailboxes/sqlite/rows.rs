@@ -20,7 +20,7 @@ pub(super) const MAX_RETAINED_RECORDS: u32 = 100_000;
 /// Old records are deleted once in this many changes.
 pub(super) const PRUNE_INTERVAL: u64 = 1_024;
 
-/// The id of the account with this key.
+/// The id of the account with this key; `None` if there is none.
 pub(in crate::mda::mailboxes) fn find_account(connection: &Connection, key: &str) -> Result<Option<i64>, store::Error> {
     let sql = "SELECT id FROM account WHERE key = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?)
@@ -61,12 +61,13 @@ pub(in crate::mda::mailboxes) fn find_ignoring_case(
     Ok(found.optional()?)
 }
 
-/// The UIDs of all messages of a mailbox.
+/// The UIDs of all messages of a mailbox, in any order.
 pub(in crate::mda::mailboxes) fn uids(connection: &Connection, mailbox: i64) -> Result<Vec<Uid>, store::Error> {
     let mut query = connection.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
     Ok(query.query_map([mailbox], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
+/// Whether the mailbox has a message with this UID.
 pub(in crate::mda::mailboxes) fn exists(connection: &Connection, mailbox: i64, uid: Uid) -> Result<bool, store::Error> {
     let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2";
     Ok(connection.prepare_cached(sql)?.exists(params![mailbox, uid])?)
@@ -136,7 +137,8 @@ pub(in crate::mda::mailboxes) fn insert(
     Ok((uidvalidity, uid, Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]), entries }))
 }
 
-/// Inserts the row of a message; neither its trace nor its content.
+/// Inserts the row of a message into a mailbox; its trace, its content and the counters of the mailbox are the caller's
+/// affair.
 fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
     let MessageMeta { uid, flags, keywords, modseq, received, saved, size, content, email } = message;
     let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, size, origin)
@@ -148,7 +150,7 @@ fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 
-/// Keywords as they are stored, with a space between; `None` if there are none.
+/// Keywords as the column `keywords` holds them, with a space between; `None`, for NULL, if there are none.
 fn words(keywords: &[String]) -> Option<String> {
     (!keywords.is_empty()).then(|| keywords.join(" "))
 }
@@ -193,7 +195,7 @@ pub(in crate::mda::mailboxes) fn set_flags(
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Flagged(changed), entries })
 }
 
-/// UIDs in order, each once.
+/// The UIDs in ascending order, each once.
 fn ascending(uids: &[Uid]) -> Cow<'_, [Uid]> {
     if uids.is_sorted_by(|before, after| before < after) {
         return uids.into();
@@ -278,8 +280,8 @@ pub(in crate::mda::mailboxes) fn remove(
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed), entries })
 }
 
-/// At every [`PRUNE_INTERVAL`]th change, deletes the oldest records of expunged messages if there are more than
-/// [`MAX_RETAINED_RECORDS`], and notes the last change of which records are missing.
+/// At every [`PRUNE_INTERVAL`]th change, by its modification sequence, deletes the oldest records of expunged messages
+/// if there are more than [`MAX_RETAINED_RECORDS`], and notes up to which change they are missing.
 fn prune(transaction: &Transaction<'_>, mailbox: i64, modseq: u64) -> rusqlite::Result<()> {
     if !modseq.is_multiple_of(PRUNE_INTERVAL) {
         return Ok(());
@@ -296,8 +298,8 @@ fn prune(transaction: &Transaction<'_>, mailbox: i64, modseq: u64) -> rusqlite::
     Ok(())
 }
 
-/// UIDs that were expunged after this modification sequence; `None` if older records than needed were deleted, or the
-/// mailbox was.
+/// The UIDs of the mailbox that were expunged after this modification sequence; `None` if some of their records may
+/// have been deleted, or the mailbox does not exist.
 pub(in crate::mda::mailboxes) fn expunged_since(
     connection: &Connection,
     mailbox: i64,

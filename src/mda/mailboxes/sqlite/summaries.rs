@@ -91,7 +91,8 @@ pub(in crate::mda::mailboxes) fn visit_headers(
     Ok(())
 }
 
-/// The summary in a row of [`visit_summaries`]; `None` when a piece of it is NULL.
+/// The summary in a row of the query of [`visit_summaries`]; `None` if a piece of it is NULL, so that it must be
+/// computed.
 fn stored<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<StoredSummary<'a>>> {
     let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
     for (at, piece) in pieces.iter_mut().enumerate() {

@@ -18,19 +18,20 @@ pub(in crate::mda::mailboxes) fn accounts(connection: &Connection) -> Result<Vec
     Ok(all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
 }
 
-/// The key of the account with this id, which must exist.
+/// The key of the account with this id. Fails if there is none.
 pub(in crate::mda::mailboxes) fn key(connection: &Connection, account: i64) -> Result<String, Error> {
     let sql = "SELECT key FROM account WHERE id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
 }
 
-/// The id of the account of this mailbox, which must exist.
+/// The id of the account that this mailbox belongs to. Fails if the mailbox does not exist.
 pub(in crate::mda::mailboxes) fn account_of(connection: &Connection, mailbox: i64) -> Result<i64, Error> {
     let sql = "SELECT account FROM mailbox WHERE id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))?)
 }
 
-/// The sum of the counters of all mailboxes of the account with this key; 0 if it does not exist.
+/// The count and total size of the messages in all mailboxes of the account with this key; 0 if the account does not
+/// exist.
 pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -> Result<Usage, Error> {
     let sql = "SELECT ifnull(sum(octets), 0), ifnull(sum(messages), 0) FROM mailbox
                WHERE account = (SELECT id FROM account WHERE key = ?1)";
@@ -41,7 +42,7 @@ pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -
 /// Mailboxes with their special uses, and subscriptions.
 type Names = (BTreeMap<String, (Status, Vec<SpecialUse>)>, BTreeSet<String>);
 
-/// The mailboxes, by name, and the subscriptions of the account with this key; none if it does not exist.
+/// The mailboxes, by name, and the subscribed names of the account with this key; none if it does not exist.
 pub(in crate::mda::mailboxes) fn names(connection: &Connection, account: &str) -> Result<Names, Error> {
     let sql = "SELECT id, uidnext, uidvalidity, modseq, recent,
                       messages, octets, unseen, deleted, deleted_octets, recents, name, use
@@ -71,7 +72,8 @@ pub(in crate::mda::mailboxes) fn status(
     Ok(connection.prepare_cached(sql)?.query_row([account, name], status_in).optional()?)
 }
 
-/// A status from its columns `id, uidnext, uidvalidity, modseq, recent`, and its counters.
+/// A status from the columns `id, uidnext, uidvalidity, modseq, recent` of a row, in this order, and its counters after
+/// them.
 fn status_in(row: &Row<'_>) -> rusqlite::Result<Status> {
     Ok(Status {
         id: row.get(0)?,
@@ -122,7 +124,7 @@ pub(in crate::mda::mailboxes) fn delete_mailbox(
     leave(transaction, account, left)
 }
 
-/// Changes the stored name of a mailbox; of no other. Fails if the name is taken.
+/// Changes the stored name of this mailbox; those below it keep theirs. Fails if the name is taken.
 pub(in crate::mda::mailboxes) fn rename(transaction: &Transaction<'_>, mailbox: i64, name: &str) -> Result<(), Error> {
     let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
     transaction.prepare_cached(sql)?.execute(params![mailbox, name])?;
@@ -144,6 +146,7 @@ pub(in crate::mda::mailboxes) fn count_mailboxes(connection: &Connection, accoun
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
 }
 
+/// The number of names that an account is subscribed to.
 pub(in crate::mda::mailboxes) fn count_subscriptions(connection: &Connection, account: i64) -> Result<usize, Error> {
     let sql = "SELECT count(*) FROM subscription WHERE account = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)

@@ -19,7 +19,7 @@ const COLLECT_FROM_MESSAGES: u64 = 1_000;
 /// SQL for when a message was added to its mailbox.
 pub(super) const SAVED: &str = "ifnull(CAST(origin AS INTEGER), received)";
 
-/// The view of a mailbox, and its first recent UID; `None` if the mailbox does not exist.
+/// The view of a mailbox, and the UID from which on its messages are recent; `None` if the mailbox does not exist.
 pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> Result<Option<(View, Uid)>, Error> {
     let moment = connection.unchecked_transaction()?;
     let sql = "SELECT uidvalidity, uidnext, modseq, recent, messages FROM mailbox WHERE id = ?1";
@@ -31,7 +31,8 @@ pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> 
     Ok(Some((View { uidvalidity, uidnext, modseq, messages }, recent)))
 }
 
-/// The messages of a mailbox, from the rows that a statement returns; none if it does not exist.
+/// The messages of a mailbox, from the rows that a statement returns, for [`view`] of a small mailbox; none if the
+/// mailbox does not exist.
 pub(super) fn rows(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
     let sql = "SELECT uid, flags, keywords, modseq, received, size, content, origin FROM message
                WHERE mailbox = ?1 ORDER BY uid";
@@ -39,7 +40,8 @@ pub(super) fn rows(connection: &Connection, mailbox: i64) -> rusqlite::Result<Me
     connection.prepare_cached(sql)?.query_map([mailbox], read)?.collect()
 }
 
-/// The messages of a mailbox, gathered by the SQL function `collect` instead of returned as rows; faster for many.
+/// As [`rows`], for a large mailbox: the messages are gathered by the SQL function `collect`, faster than returned as
+/// rows.
 pub(super) fn collect(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
     let collect = Collect { mailbox, messages: Arc::default() };
     let messages = collect.messages.clone();
@@ -59,6 +61,7 @@ struct Collect {
 }
 
 impl Aggregate<MessagesBuilder, Option<i64>> for Collect {
+    /// Begins with no messages.
     fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<MessagesBuilder> {
         Ok(MessagesBuilder::default())
     }
@@ -112,12 +115,12 @@ fn parse_origin(origin: &str) -> Option<(i64, u64)> {
     Some((saved.parse().ok()?, email.parse().ok()?))
 }
 
-/// Flags from the columns `flags, keywords`, of which the former is column `first`.
+/// Flags from two columns of a row: `flags` at index `first`, and `keywords` after it.
 pub(super) fn flags(row: &Row<'_>, first: usize) -> rusqlite::Result<Flags> {
     Ok(Flags { system: SystemFlags::from_bits(row.get(first)?), keywords: keywords(row.get_ref(first + 1)?)? })
 }
 
-/// Keywords from their column, which is NULL for none. Words that are no keyword are left out.
+/// Keywords from the value of their column, NULL for none. Words that are no valid keyword are left out.
 fn keywords(value: ValueRef<'_>) -> rusqlite::Result<Vec<String>> {
     let Some(words) = value.as_str_or_null()? else { return Ok(Vec::new()) };
     // A keyword that is no atom could end a response early.
