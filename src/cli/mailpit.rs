@@ -312,11 +312,11 @@ impl StandIn {
         Ok(World::parse("the options of mailpit", &text)?)
     }
 
-    /// Prints the version, asks a running server whether it is ready, or runs the server until it is stopped; returns
-    /// the exit code.
+    /// Prints the version, waits for or checks that a running server is ready, or runs the server until it is stopped;
+    /// returns the exit code.
     ///
     /// # Errors
-    /// A value is invalid, or as for `serve`.
+    /// A value is invalid, the running server is not ready (in time, if to wait), or the server does not start.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::Version => {

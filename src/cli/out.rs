@@ -171,8 +171,8 @@ fn is_control(char: char) -> bool {
     (char.is_control() && !matches!(char, '\n' | '\t')) || turns
 }
 
-/// The length of a colour or style at the start of a text, as we write them: ECMA-48 §8.3.117 (SGR), none that hides
-/// text. 0 if the text begins with anything else.
+/// The length, in bytes, of one sequence at the start of a text that sets colours or styles, as we write them: ECMA-48
+/// §8.3.117 (SGR), none that hides text. 0 if the text begins with anything else.
 fn colour_len(text: &str) -> usize {
     let Some((numbers, _)) = text.strip_prefix("\u{1b}[").and_then(|text| text.split_once('m')) else { return 0 };
     let is_plain = |number: &str| {

@@ -105,8 +105,9 @@ fn next_hosts<'a>(world: &'a World, host: &'a Host, mta: &'a Mta) -> impl Iterat
 
 /// What the world file declares, for a map, and the world's time.
 ///
-/// The entry, domains, users, and the ways that mail takes between hosts, as routes, smarthosts and MX records make
-/// them.
+/// Its name, entry, domains, `elsewhere`, users, the sender and recipient of a first message, and the ways that mail
+/// takes between hosts: by submission from MUAs to the entry, by SMTP as routes, smarthosts and MX records make them,
+/// and by LMTP to MDAs.
 #[utoipa::path(get, path = "/api/v1/world", tag = "world", responses((status = 200, body = WorldReport)))]
 pub(super) async fn show(State(running): AppState) -> Json<WorldReport> {
     Json(WorldReport::of(&running.env.world, running.env.clock.now()))

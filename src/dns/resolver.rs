@@ -295,7 +295,8 @@ fn note(
     Lookup { name, kind, outcome, answers, cached, took_ms: milliseconds(took), error }
 }
 
-/// The data of a record as text; of an MX record, the preference and the host without the final dot.
+/// The data of a record as text: of an MX record, the preference and the host in lower case without the final dot;
+/// others as in a zone file.
 fn record_text(data: &RData) -> String {
     match data {
         RData::MX(mx) => format!("{} {}", mx.preference, zone::text(&mx.exchange)),

@@ -88,7 +88,7 @@ impl LogState {
         self.saved < self.seq
     }
 
-    /// Drops the oldest event in memory; `false` if there is none.
+    /// Drops the oldest event from memory and from the index, stored or not; `false` if there is none.
     fn drop_oldest(&mut self) -> bool {
         let Some(oldest) = self.events.pop_front() else { return false };
         self.bytes -= oldest.retained_bytes();

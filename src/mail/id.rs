@@ -34,8 +34,8 @@ pub struct QueueId {
 pub struct InvalidId;
 
 impl JourneyId {
-    /// Makes a journey id from a random number, of which the low 50 bits are used. A host passes ascending numbers,
-    /// since stores have indexes of journey ids.
+    /// Makes a journey id from the low 50 bits of a number. A host passes the numbers of `Rng::next_ascending`, random
+    /// but ascending, so that the indexes of stores append them; any number will do.
     pub fn from_random(random: u64) -> Self {
         Self(random & ((1 << (5 * JOURNEY_LEN)) - 1))
     }

@@ -38,9 +38,10 @@ impl UserDirectory {
         self.0.greeting()
     }
 
-    /// Begins the record of a connection of a client at this address; a record without effect if the client is a server
-    /// of the world.
-    pub(super) fn record(&self, protocol: Protocol, client: IpAddr) -> Recorder {
+    /// Begins the record of a conversation of the greeting host with a client at this IP address, as
+    /// [`Sessions::begin`](crate::journey::Sessions::begin). The recorder does nothing if conversations are not noted,
+    /// or if the client is an MTA, MDA or name server of the world.
+    pub(super) fn begin_record(&self, protocol: Protocol, client: IpAddr) -> Recorder {
         let context = self.greeting_host().context();
         context.emitter.sessions().begin(&context.world, protocol, &context.host, client)
     }

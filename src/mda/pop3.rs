@@ -24,7 +24,7 @@ impl Pop3 {
 
 impl Service for Pop3 {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
-        let recorder = self.0.record(Protocol::Pop3, stream.peer().ip());
+        let recorder = self.0.begin_record(Protocol::Pop3, stream.peer().ip());
         recorder.encrypted(stream.tls());
         let ended = Box::new(Pop3Handler::new(self.0, stream, stop, recorder.clone())).run().await;
         recorder.end(ended.as_ref().copied());
@@ -33,7 +33,7 @@ impl Service for Pop3 {
 
     /// Records a connection whose TLS handshake failed after this time.
     fn handshake_failed(&self, client: IpAddr, took: Duration, error: &net::Error) {
-        self.0.record(Protocol::Pop3, client).end_after(took, error);
+        self.0.begin_record(Protocol::Pop3, client).end_after(took, error);
     }
 
     fn too_many_reply(&self) -> &'static str {

@@ -128,8 +128,9 @@ impl AliasExpansion {
         targets.into_iter().map(|address| Recipient { address, notify, orcpt: Some(orcpt.clone()) }).collect()
     }
 
-    /// What a report says to the sender at the expansion: delivered if all is discarded, else expanded; `None` for a
-    /// single target, which takes over the requests. Whether the sender gets it is up to NOTIFY. RFC 3461 §5.2.7.
+    /// What a report says to the sender at the expansion: delivered if there are no targets, as all is discarded, else
+    /// expanded; `None` for a single target without a discarded copy, which takes over the requests. Whether the sender
+    /// gets it is up to NOTIFY. RFC 3461 §5.2.7.
     pub(super) fn sender_notice(&self) -> Option<(Action, RecipientStatus)> {
         let notice =
             |action, text: String| Some((action, RecipientStatus { status: (2, 0, 0), host: None, text: Some(text) }));

@@ -263,9 +263,9 @@ impl Interface {
         outcome
     }
 
-    /// Connects without a time limit. In a world, waits while the link is cut and for the round trip of its injected
-    /// delay, and the returned stream has the link's faults; with real sockets, the operating system chooses the
-    /// source.
+    /// As [`Interface::connect`], but without a time limit. In a world, waits while the link is cut and for a round
+    /// trip of the link, with its injected delay, and the returned stream has the link's faults; with real sockets, the
+    /// operating system chooses the source.
     async fn connect_now(&self, to: SocketAddr) -> Result<Stream, Error> {
         let source = self.addresses.iter().find(|ip| ip.is_ipv4() == to.is_ipv4());
         match &self.net.kind {

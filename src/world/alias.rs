@@ -27,7 +27,8 @@ impl World {
         self.domains.get(address.domain()).and_then(|domain| domain.catch_all.as_ref()).map(std::slice::from_ref)
     }
 
-    /// Whether the address has a mailbox, is an alias, or is in a domain with a catch-all.
+    /// Whether mail to the address is taken, without regard to `+detail`: it is that of a user or an alias, or its
+    /// domain has a catch-all, or is undeclared and its mail goes to `elsewhere`.
     pub fn accepts(&self, address: &Address) -> bool {
         self.has_mailbox(address) || self.alias(address).is_some()
     }

@@ -67,7 +67,7 @@ pub(super) fn world(path: &str, text: &str) -> Result<World, InvalidWorld> {
     }
 }
 
-/// The key of a domain that can have mail in the DNS; `None` for an address literal, and for text that is no domain.
+/// The key of a domain that is a name: `None` for an address literal, and for text that is no domain.
 fn named(domain: &str) -> Option<String> {
     domain_key(domain).filter(|key| !key.starts_with('[')).map(Cow::into_owned)
 }

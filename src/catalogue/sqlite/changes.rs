@@ -45,7 +45,7 @@ pub fn insert(transaction: &Transaction<'_>, arrival: &Arrival) -> Result<i64, E
     ])?;
     if added == 0 {
         content::release(transaction, content)?;
-        return number(transaction, *journey)?.ok_or(Error::Missing(content));
+        return entry_number(transaction, *journey)?.ok_or(Error::Missing(content));
     }
     let number = transaction.last_insert_rowid();
     addresses.iter().try_for_each(|address| insert_address(transaction, number, address).map(drop))?;
@@ -92,7 +92,7 @@ pub fn append(
 ) -> Result<(i64, bool), Error> {
     let known = message.journey();
     if let Some(journey) = known
-        && let Some(number) = number(transaction, journey)?
+        && let Some(number) = entry_number(transaction, journey)?
     {
         list_under(transaction, number, address)?;
         return Ok((number, false));
@@ -102,7 +102,7 @@ pub fn append(
         let hash = blake3::hash([seed.to_le_bytes(), attempt.to_le_bytes()].as_flattened());
         let random = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let candidate = *journey.get_or_insert(JourneyId::from_random(random));
-        if number(transaction, candidate)?.is_none() {
+        if entry_number(transaction, candidate)?.is_none() {
             break;
         }
         journey = None;
@@ -120,7 +120,7 @@ pub fn append(
 }
 
 /// Returns the number of the entry of a journey; `None` if there is none.
-fn number(connection: &Connection, journey: JourneyId) -> rusqlite::Result<Option<i64>> {
+fn entry_number(connection: &Connection, journey: JourneyId) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT number FROM entry WHERE journey = ?1";
     connection.prepare_cached(sql)?.query_row([journey.to_bits()], |row| row.get(0)).optional()
 }

@@ -107,7 +107,8 @@ impl<'a> Text<'a> {
         self.fields().for_each(|field| visit(field.name, &searched(&field)));
     }
 
-    /// Visits names and values of all header fields, trace lines included, the values decoded and case-folded.
+    /// Visits names and values of all header fields, trace lines included: the names as they are in the message, the
+    /// values decoded and case-folded.
     pub(crate) fn each_field(&self, mut visit: impl FnMut(&[u8], &str)) {
         self.fields().for_each(|field| visit(field.name, &decoded(&field)));
     }

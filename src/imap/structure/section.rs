@@ -62,7 +62,8 @@ impl Structure {
     }
 
     /// Returns the part at a path of numbers from 1, the message itself as a part for an empty path; `None` if it does
-    /// not exist.
+    /// not exist. A message that is not multipart has one part, itself, so the path `[1]` leads to the same part as the
+    /// empty one. RFC 9051 §6.4.5.1.
     pub fn part(&self, path: &[u32]) -> Option<&Part> {
         match self.find(path)? {
             Found::Root(message) => Some(&message.part),

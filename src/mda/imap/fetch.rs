@@ -48,7 +48,7 @@ impl ImapHandler {
     ) -> Result<Reply, Failure> {
         let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
         let places = match since {
-            Some(since) => selected.changed_places(set, since),
+            Some(since) => selected.changed_places(set, since.modseq),
             None => selected.places(set),
         };
         let Some(mut places) = places else { return Ok(no_such_message_reply()) };
@@ -93,7 +93,7 @@ impl ImapHandler {
             if !source.write(self.conn.machine.out(), selected, places[at], &options) {
                 reply = Reply::no("Cannot decode a part").with(Code::Word("UNKNOWN-CTE"));
             }
-            let retrieved = source.message.filter(|message| items.iter().any(|item| is_whole(item, message.len())));
+            let retrieved = source.message.filter(|message| items.iter().any(|item| reaches_end(item, message.len())));
             if let Some(message) = retrieved {
                 self.report(&message);
             }
@@ -154,9 +154,9 @@ impl ImapHandler {
     }
 }
 
-/// Whether the item is a section of the whole message, `BODY[]`, up to its end, `len` being its size; a client that
-/// fetches in pieces ends with such an item.
-fn is_whole(item: &Item, len: usize) -> bool {
+/// Whether the item reads the message (`BODY[]`, `RFC822`) up to or beyond its end, wherever it begins, `len` being its
+/// size: a client that fetches in pieces ends with such an item.
+fn reaches_end(item: &Item, len: usize) -> bool {
     let Item::Body { section, partial, .. } = item else { return false };
     let to_end = partial.is_none_or(|(first, count)| len as u64 <= u64::from(first) + u64::from(count));
     *section == Section::default() && to_end
@@ -367,10 +367,12 @@ impl Source<'_> {
         }
     }
 
-    /// The bytes of a section, in pieces: from the kept header if that is enough, `listed` being the names of fields
-    /// that it has, else from the message. `None` if the part does not exist.
-    fn section(&self, section: &Section, listed: Option<&[String]>) -> Option<Vec<Bytes>> {
-        match (self.header, listed, &self.trace, &self.message, &self.structure) {
+    /// The bytes of a section, in pieces. If `names` is given, which [`Self::listed_names`] returned for the item of
+    /// this section, they are these fields of the kept header; else they come from the kept header and its trace lines,
+    /// if both were loaded, else from the message. `None` if the part does not exist or does not have such a section,
+    /// as for [`Structure::section`].
+    fn section(&self, section: &Section, names: Option<&[String]>) -> Option<Vec<Bytes>> {
+        match (self.header, names, &self.trace, &self.message, &self.structure) {
             (Some(header), Some(names), ..) => Some(vec![pick_fields(&[header.bytes], names, false)]),
             (Some(header), _, Some(trace), ..) => {
                 header_section(&section.text, [trace.clone(), Bytes::copy_from_slice(header.bytes)])

@@ -135,7 +135,7 @@ impl Imap {
 
 impl Service for Imap {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        let recorder = self.0.record(Protocol::Imap, stream.peer().ip());
+        let recorder = self.0.begin_record(Protocol::Imap, stream.peer().ip());
         recorder.encrypted(stream.tls());
         let session = self.session(&stream, recorder.clone());
         let mut conn = Conn::new(stream, session, stop);
@@ -153,7 +153,7 @@ impl Service for Imap {
 
     /// Records a connection whose TLS handshake failed after this time.
     fn handshake_failed(&self, client: IpAddr, took: Duration, error: &Error) {
-        self.0.record(Protocol::Imap, client).end_after(took, error);
+        self.0.begin_record(Protocol::Imap, client).end_after(took, error);
     }
 
     fn too_many_reply(&self) -> &'static str {

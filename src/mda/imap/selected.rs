@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use crate::imap::{ChangedSince, Enabled, Flags, MessageSet, Numbers, ResponseBuffer, SequenceSet, SystemFlags};
+use crate::imap::{Enabled, Flags, MessageSet, Numbers, ResponseBuffer, SequenceSet, SystemFlags};
 use crate::mda::{Error, Mailbox, MessageMeta, Uid, View};
 
 /// Most keywords listed in `FLAGS`.
@@ -157,7 +157,7 @@ impl Selected {
 
     /// The places, from 0, of the messages in a set that changed after the modification sequence `since`, ascending.
     /// `None` if a sequence number does not exist; UIDs that do not exist are ignored.
-    pub(super) fn changed_places(&self, set: &MessageSet, since: ChangedSince) -> Option<Vec<usize>> {
+    pub(super) fn changed_places(&self, set: &MessageSet, since: u64) -> Option<Vec<usize>> {
         let count = self.view.messages.len() as u32;
         let (numbers, by_uid) = match (&set.set, set.uid) {
             (SequenceSet::Saved, _) => (self.saved.clone(), true),
@@ -167,7 +167,7 @@ impl Selected {
         if !by_uid && numbers.last().is_none_or(|last| count < last) {
             return None;
         }
-        let changed = self.view.messages.changed_after(since.modseq);
+        let changed = self.view.messages.changed_after(since);
         let is_in = |(place, message): &(usize, &MessageMeta)| {
             numbers.contains(if by_uid { message.uid } else { *place as u32 + 1 })
         };

@@ -150,11 +150,12 @@ impl Queue {
 }
 
 impl Mta {
-    /// Deletes messages from the queue, except those in flight, and records an event for each. Returns their ids; one
-    /// whose id cannot be read is deleted without either.
+    /// Deletes messages from the queue, also on a full disk, except those in flight, and records an event for each.
+    /// Returns their ids; one whose id cannot be read is deleted without either.
     ///
     /// # Errors
-    /// It could not be stored; then none is deleted.
+    /// It could not be stored; then none is deleted, and they are due now, except those on hold. Or the queue could not
+    /// be read; then nothing changes.
     pub async fn delete(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
         let context = self.context();
         let deleted = self.queue().delete(selector, context.clock.now()).await?;

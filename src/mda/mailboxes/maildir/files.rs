@@ -32,7 +32,8 @@ pub(super) struct Found {
 }
 
 impl Files {
-    /// Creates the folder and its subfolders, if missing, and syncs it.
+    /// Creates the folder, with `tmp`, `new` and `cur` in it and any missing folders above, on Unix open only to their
+    /// owner; what is there stays as it is. Syncs the folder, but not the one above.
     pub(super) fn create(&self) -> io::Result<()> {
         [TMP, NEW, CUR].iter().try_for_each(|sub| private_folder().create(self.0.join(sub)))?;
         sync(&self.0)
