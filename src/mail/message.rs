@@ -65,6 +65,13 @@ impl Content {
         &self.bytes
     }
 
+    /// The header fields, each with its line end: all before the first empty line, or all if there is none.
+    pub fn header(&self) -> &[u8] {
+        let empty_line = memchr::memmem::find(&self.bytes, b"\r\n\r\n").map(|at| at + 2);
+        let end = if self.bytes.starts_with(b"\r\n") { Some(0) } else { empty_line };
+        &self.bytes[..end.unwrap_or(self.bytes.len())]
+    }
+
     /// BLAKE3 hash of the bytes, by which the store finds equal contents; of [`Content::stored`], the hash that was
     /// given.
     pub fn hash(&self) -> &blake3::Hash {

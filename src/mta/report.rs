@@ -184,8 +184,9 @@ fn compose(
     let envelope = &queued.envelope;
     let may_be_whole = envelope.body != Body::Binary && !envelope.require_tls && !has_long_lines(&queued.message);
     let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && may_be_whole;
+    let Message { trace, content } = &queued.message;
     // RFC 6533 §4.
-    let is_utf8 = envelope.smtputf8 && !queued.message.pieces().iter().all(|piece| header(piece).is_ascii());
+    let is_utf8 = envelope.smtputf8 && !(trace.is_ascii() && content.header().is_ascii());
     let kind = match (whole, is_utf8) {
         (true, false) => "message/rfc822",
         (false, false) => "text/rfc822-headers",
@@ -194,11 +195,9 @@ fn compose(
     };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut report = text.into_bytes();
-    for piece in queued.message.pieces() {
-        match whole {
-            true => report.extend_from_slice(&piece),
-            false => write_header(&mut report, header(&piece)),
-        }
+    match whole {
+        true => [trace, content.bytes()].into_iter().for_each(|piece| report.extend_from_slice(piece)),
+        false => [trace, content.header()].into_iter().for_each(|lines| write_header(&mut report, lines)),
     }
     report.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     report
@@ -344,12 +343,6 @@ fn write_header(report: &mut Vec<u8>, header: &[u8]) {
     }
 }
 
-/// The header of a message: all before the first empty line, or all if there is none.
-fn header(message: &[u8]) -> &[u8] {
-    let end = message.windows(4).position(|window| window == b"\r\n\r\n");
-    end.map_or(message, |end| &message[..end + 2])
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -435,6 +428,12 @@ mod tests {
         ];
         assert!(wanted.iter().all(|line| fields.lines().any(|it| it == *line)), "{fields}");
         assert_eq!(DeliveryReport::read(text.as_bytes()).unwrap().recipients[0].status, (4, 4, 1));
+    }
+
+    #[test]
+    fn report_with_headers_about_a_message_without_fields_has_none_of_its_text() {
+        let report = reported("\r\nsecret\r\n\r\nmore\r\n", Some(Return::Headers), "550 no");
+        assert!(report.contains("text/rfc822-headers") && !report.contains("secret"), "{report}");
     }
 
     #[test]

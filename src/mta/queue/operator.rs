@@ -55,9 +55,8 @@ impl Queue {
         let Some((mut header, content)) = found else { return Ok(None) };
         match self.store.get(content) {
             Ok(content) => {
-                let start = content.bytes();
-                let end = memchr::memmem::find(start, b"\r\n\r\n").map_or(start.len(), |at| at + 2);
-                header.extend_from_slice(&start[..end.min(MAX_HEADER_BYTES)]);
+                let lines = content.header();
+                header.extend_from_slice(&lines[..lines.len().min(MAX_HEADER_BYTES)]);
             }
             Err(store::Error::Missing(_) | store::Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
