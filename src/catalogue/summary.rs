@@ -166,7 +166,7 @@ fn raw_value(message: &mail_parser::Message<'_>, name: &'static str) -> Option<S
 
 /// Returns the text that a reader sees, and the quoted targets of the links in the HTML, with a space after each. If
 /// there is HTML, the text is that of the HTML, without tags; else it is that of the text parts, and there are no
-/// targets. Of an HTML part, only `MAX_HTML_BYTES` are used.
+/// targets. Of an HTML part, only `MAX_HTML_BYTES` are used, and text parts beyond `MAX_INDEXED_BYTES` are left out.
 fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     let html = message.html_body.iter().filter_map(|id| match &message.part(*id)?.body {
         PartType::Html(html) => Some(truncated(html, MAX_HTML_BYTES)),
@@ -174,8 +174,16 @@ fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     });
     let html: Vec<&str> = html.collect();
     if html.is_empty() {
-        let texts = (0..message.text_body_count()).filter_map(|at| message.body_text(at));
-        return (texts.collect::<Vec<_>>().join(" "), String::new());
+        let mut text = String::new();
+        for part in (0..message.text_body_count()).filter_map(|at| message.body_text(at)) {
+            // What follows is not used, and a copy of all would be as large as the message.
+            if MAX_INDEXED_BYTES <= text.len() {
+                break;
+            }
+            text.push_str(truncated(&part, MAX_INDEXED_BYTES));
+            text.push(' ');
+        }
+        return (text, String::new());
     }
     let (mut text, mut targets) = (String::new(), String::new());
     for part in html {
@@ -213,9 +221,17 @@ fn with_spaces(html: &str) -> String {
 /// Returns at most the first `MAX_SNIPPET_BYTES` of a text, with one space for each run of white space; `...` follows
 /// if there is more.
 fn snippet(text: &str) -> String {
-    let collapsed = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let cut = truncated(&collapsed, MAX_SNIPPET_BYTES);
-    if cut.len() < collapsed.len() { format!("{cut}...") } else { collapsed }
+    let mut snippet = String::new();
+    for word in text.split_whitespace() {
+        if !snippet.is_empty() {
+            snippet.push(' ');
+        }
+        snippet.push_str(word);
+        if MAX_SNIPPET_BYTES < snippet.len() {
+            return format!("{}...", truncated(&snippet, MAX_SNIPPET_BYTES));
+        }
+    }
+    snippet
 }
 
 /// Returns the beginning of the text of at most this many bytes, cut at a character boundary.

@@ -6,8 +6,11 @@ use std::sync::{Mutex, MutexGuard};
 use crate::mail::Content;
 use crate::sync::lock;
 
-/// The size of the cache, in bytes.
+/// The size of the cache, in bytes, up to which contents that are read fill it.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// The size to which contents that are stored reduce it, unless the newest alone is larger: most leave the queue soon, and
+/// those that wait, or stay in a mailbox, need no memory meanwhile.
+const MAX_STORED_BYTES: usize = 16 * 1024 * 1024;
 /// What an entry takes beside the bytes of its content, about.
 const ENTRY_BYTES: usize = 320;
 /// In a full cache, one content in this many that are read takes the place of the oldest: if all of a large mailbox
@@ -52,7 +55,7 @@ impl Cache {
     pub(super) fn insert(&self, id: i64, content: &Content) {
         let mut state = self.state();
         state.forget_damage(id);
-        state.insert(id, content);
+        state.insert(id, content, MAX_STORED_BYTES);
     }
 
     /// Remembers that the stored bytes of the content with this id and hash are damaged, so that [`Self::find_damaged`]
@@ -75,7 +78,7 @@ impl Cache {
         let mut state = self.state();
         state.reads += 1;
         if state.bytes + cost(content) <= MAX_BYTES || state.reads.is_multiple_of(SCAN_ADMIT_EVERY) {
-            state.insert(id, content);
+            state.insert(id, content, MAX_BYTES);
         }
     }
 
@@ -105,17 +108,18 @@ impl CacheState {
         }
     }
 
-    /// Caches a content, and removes the oldest ones beyond [`MAX_BYTES`]. Does nothing if the id is cached already, or
-    /// the content is larger than that.
-    fn insert(&mut self, id: i64, content: &Content) {
-        if MAX_BYTES < cost(content) || self.by_id.contains_key(&id) {
+    /// Caches a content, and removes the oldest ones beyond this size; one that is larger stays alone, so that all who need
+    /// it now share it. Does nothing if the id is cached already.
+    fn insert(&mut self, id: i64, content: &Content, max_bytes: usize) {
+        if self.by_id.contains_key(&id) {
             return;
         }
         self.bytes += cost(content);
         self.by_hash.insert(half(content.hash().as_bytes()), id);
         self.by_id.insert(id, content.clone());
         self.order.push_back(id);
-        while MAX_BYTES < self.bytes
+        while max_bytes < self.bytes
+            && 1 < self.by_id.len()
             && let Some(oldest) = self.order.pop_front()
         {
             self.remove(oldest);
@@ -171,6 +175,26 @@ mod tests {
         }
         // Six of ten fit.
         assert!(80 < found, "{found}");
+    }
+
+    #[test]
+    fn cache_with_content_larger_than_itself_holds_it_until_the_next() {
+        let (large, small) = (content(1, MAX_BYTES / 4), content(2, 1));
+        let cache = Cache::default();
+        cache.insert(1, &small);
+        cache.insert(2, &large);
+        assert_eq!((cache.find(1), cache.find(2)), (None, Some(large)));
+        cache.insert(3, &small);
+        assert_eq!((cache.find(2), cache.find(3)), (None, Some(small)));
+    }
+
+    #[test]
+    fn cache_that_reads_filled_is_reduced_by_what_is_stored() {
+        let cache = Cache::default();
+        (0..40).for_each(|at| cache.insert_if_room(i64::from(at), &content(at, 1 << 18)));
+        assert!((0..40).all(|id| cache.find(id).is_some()));
+        cache.insert(40, &content(40, 1 << 18));
+        assert!((0..26).all(|id| cache.find(id).is_none()) && (26..41).all(|id| cache.find(id).is_some()));
     }
 
     #[test]
