@@ -256,16 +256,16 @@ impl Check<'_> {
             Kind::Mda => matches!(host.role, Role::Mda(_)),
         };
         if !hosts.get(name.get_ref().as_str()).is_some_and(fits) {
-            let table = match kind {
-                Kind::Any => "host",
-                Kind::Mta => "mta",
-                Kind::Mda => "mda",
+            let (what, table) = match kind {
+                Kind::Any => ("host", "mta"),
+                Kind::Mta => ("mta", "mta"),
+                Kind::Mda => ("mda", "mda"),
             };
             let known: Vec<_> = hosts.values().filter(|host| fits(host)).map(|host| host.name.as_ref()).collect();
             let known =
                 if known.is_empty() { String::new() } else { format!(", or choose one of {}", known.join(", ")) };
             let name_ = name.get_ref();
-            self.report(name.span(), format!("there is no {table} `{name_}`; declare [{table}.{name_}]{known}"));
+            self.report(name.span(), format!("there is no {what} `{name_}`; declare [{table}.{name_}]{known}"));
         }
         Arc::from(name.get_ref().as_str())
     }

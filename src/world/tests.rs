@@ -192,6 +192,8 @@ fn world_file_with_contradicting_policy_is_refused_with_advice() {
         ("routes = [{ to = \"*\" }]", "has neither `via` nor `tls`"),
         ("engine = \"mailin\"\nrules = [{ stage = \"end\", reply = \"550 no\" }]", "\"mailin\" has no `rules`"),
         ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ngreylisting = {}", "\"external\" has no `greylisting`"),
+        ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ntls = \"required\"", "own configuration for `tls`"),
+        ("engine = \"external\"\nat = \"127.0.0.1:2525\"\nstarttls = false", "own configuration for this"),
     ] {
         let found = problems_of(keys, "");
         assert!(found.contains(wanted), "{keys}: {found}");

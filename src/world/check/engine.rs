@@ -47,7 +47,7 @@ impl Check<'_> {
                     let text = "an external MTA needs the address where it listens, such as at = \"127.0.0.1:2525\"";
                     self.report(name.span(), text.to_owned());
                 }
-                (EngineName::External, Some(_)) => self.reject_external_settings(table),
+                (EngineName::External, Some(_)) => self.reject_external_settings(name, table),
                 (_, at) => {
                     let keys = at.as_ref().map(Spanned::span).into_iter().chain(table.reach.keys().map(Spanned::span));
                     for span in keys {
@@ -93,15 +93,26 @@ impl Check<'_> {
         }
     }
 
-    /// Reports smarthost, relaying clients, routes, the limit of connections and retries of an external MTA, which has
-    /// these in its own configuration.
-    fn reject_external_settings(&mut self, table: &MtaTable) {
+    /// Reports smarthost, relaying clients, routes, TLS, logins, the limit of connections, retries and timeouts of an
+    /// external MTA, which has these in its own configuration.
+    fn reject_external_settings(&mut self, name: &Spanned<String>, table: &MtaTable) {
         let named = table.smarthost.iter().chain(&table.relay_from).chain(table.routes.iter().map(|route| &route.to));
-        let numbers = table.connections_max.iter().map(Spanned::span);
-        let spans = named.map(Spanned::span).chain(numbers).chain(table.retry.iter().map(Spanned::span));
-        for span in spans {
+        let others = [
+            table.connections_max.as_ref().map(Spanned::span),
+            table.starttls.as_ref().map(Spanned::span),
+            table.retry.as_ref().map(Spanned::span),
+            table.timeouts.as_ref().map(Spanned::span),
+        ];
+        for span in named.map(Spanned::span).chain(others.into_iter().flatten()) {
             let text = "an external MTA has its own configuration for this; leave it out here";
             self.report(span, text.to_owned());
+        }
+        let unplaced = [("tls", table.tls.is_some()), ("logins", table.logins.is_some())];
+        for (key, _) in unplaced.into_iter().filter(|(_, is_set)| *is_set) {
+            self.report(
+                name.span(),
+                format!("an external MTA has its own configuration for `{key}`; leave it out here"),
+            );
         }
     }
 
