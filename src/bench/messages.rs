@@ -71,7 +71,12 @@ fn filling(bytes: usize) -> Vec<u8> {
             [] => {}
         }
     }
-    // The last line may be shorter, but must have a line end as well.
+    // The last line may be shorter, but must have a line end as well. If one byte is left for it, the line before takes it.
+    if let [.., last, _, _] = text.as_mut_slice()
+        && bytes % LINE_BYTES == 1
+    {
+        *last = b'x';
+    }
     if let [.., cr, lf] = text.as_mut_slice() {
         (*cr, *lf) = (b'\r', b'\n');
     }

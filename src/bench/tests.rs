@@ -17,9 +17,9 @@ fn messages(bytes: usize) -> Messages {
 
 #[test]
 fn load_messages_have_the_given_size_and_are_all_different() {
-    for bytes in [300, 4096, 4097, 100 << 10] {
+    for bytes in (300..400).chain([4096, 4097, 100 << 10]) {
         let messages = messages(bytes);
-        let some: BTreeSet<_> = (0..20)
+        let some: BTreeSet<_> = (0..3)
             .map(|number| {
                 let mut text = Vec::new();
                 messages.header(number, &mut text);
@@ -27,7 +27,7 @@ fn load_messages_have_the_given_size_and_are_all_different() {
                 text
             })
             .collect();
-        assert_eq!(some.len(), 20);
+        assert_eq!(some.len(), 3);
         for text in some {
             assert_eq!((text.len(), messages.bytes()), (bytes, bytes));
             assert!(text.ends_with(b"\r\n") && !crate::mail::has_bare_line_end(&text));

@@ -120,19 +120,20 @@ impl Simulate {
         let count = last.checked_sub(first).map_or(0, |more| more.saturating_add(1));
         let bar = progress_bar("{wide_bar:.cyan} {pos}/{len} seeds {elapsed}", count);
         let (begun, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-        let worst: Mutex<Option<anyhow::Result<Report>>> = Mutex::new(None);
+        let worst: Mutex<Option<(u64, anyhow::Result<Report>)>> = Mutex::new(None);
         let work = || {
             loop {
                 let at = begun.fetch_add(1, Ordering::Relaxed);
                 if count <= at {
                     return;
                 }
-                let report = play(scenario, first + at, None, |_| {});
+                let seed = first + at;
+                let report = play(scenario, seed, None, |_| {});
                 failed.fetch_add(u64::from(!report.as_ref().is_ok_and(|report| report.passed)), Ordering::Relaxed);
                 bar.inc(1);
                 let mut worst = lock(&worst);
-                if worst.as_ref().is_none_or(|known| severity(known) < severity(&report)) {
-                    *worst = Some(report);
+                if worst.as_ref().is_none_or(|(known, ended)| severity(*known, ended) < severity(seed, &report)) {
+                    *worst = Some((seed, report));
                 }
             }
         };
@@ -142,7 +143,8 @@ impl Simulate {
         let failed = failed.into_inner();
         eprintln!("{count} seeds, {failed} failed; the worst run:\n");
         let worst = ignore_poison(worst.into_inner());
-        worst.context("the range has no seeds")?
+        let (seed, report) = worst.context("the range has no seeds")?;
+        report.with_context(|| format!("seed {seed}"))
     }
 }
 
@@ -170,13 +172,13 @@ fn without_log<T>(work: impl FnOnce() -> T) -> T {
 
 /// A sort key: larger is worse. An error comes first, then a failed run, violations before unmet expectations, the
 /// longest latency, and the lower seed.
-fn severity(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
+fn severity(seed: u64, report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
     match report {
-        Err(_) => (2, 0, 0, 0),
+        Err(_) => (2, 0, 0, u64::MAX - seed),
         Ok(report) => {
             let missed = report.expectations.iter().filter(|verdict| !verdict.held).count();
             let longest = (report.latency.max * 1e3) as u64;
-            (u8::from(!report.passed), report.violations.len() * 1000 + missed, longest, u64::MAX - report.seed)
+            (u8::from(!report.passed), report.violations.len() * 1000 + missed, longest, u64::MAX - seed)
         }
     }
 }

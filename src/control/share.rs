@@ -58,7 +58,7 @@ impl EventPage {
         let mut subscription = event_log.subscribe(since.min(event_log.last_seq()));
         let (events, missed) = match subscription.try_next() {
             Ok(events) => (events, 0),
-            Err(Lagged { missed }) => (subscription.try_next().unwrap_or_default(), missed),
+            Err(Lagged { missed }) => (subscription.try_next_kept(), missed),
         };
         Self { last: subscription.position(), missed, events }
     }
@@ -100,12 +100,12 @@ impl Sender {
         }
     }
 
-    /// Sends the unsent events and those that the log has now, without waiting for others, until all are sent, the log
-    /// has dropped some, or the first failure.
+    /// Sends the unsent events and those that the log has now, without waiting for others, until all are sent or the
+    /// first failure.
     async fn send_rest(&mut self) {
         loop {
             if self.unsent.is_empty() {
-                self.unsent = self.events.try_next().unwrap_or_default();
+                self.unsent = self.events.try_next_kept();
             }
             if self.unsent.is_empty() || self.send().await.is_err() {
                 return;

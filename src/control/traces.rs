@@ -94,7 +94,7 @@ impl Sender {
     }
 
     /// Sends the unsent events and those that the log has now, without waiting for others, until all are sent or the
-    /// first failure. Stops earlier if the log has dropped some.
+    /// first failure.
     async fn send_rest(&mut self) {
         loop {
             self.read_more();
@@ -105,12 +105,13 @@ impl Sender {
     }
 
     /// Reads events that are in the log already into `unsent`, without waiting, until there are [`MAX_EVENTS`] or
-    /// somewhat more, none is left, or the log has dropped some.
+    /// somewhat more, or none is left.
     fn read_more(&mut self) {
-        while self.unsent.len() < MAX_EVENTS
-            && let Ok(events) = self.events.try_next()
-            && !events.is_empty()
-        {
+        while self.unsent.len() < MAX_EVENTS {
+            let events = self.events.try_next_kept();
+            if events.is_empty() {
+                return;
+            }
             self.unsent.extend(events);
         }
     }

@@ -211,14 +211,16 @@ impl Session {
     /// is 354, else ends it. A line of the client is the command of later refusals, and begins the data if it is BDAT.
     fn note(&mut self, side: Side, line: &str, now: Timestamp) {
         let time = self.time(now);
+        // POP3 and IMAP have no DATA, whatever their lines look like.
+        let is_smtp = !matches!(self.protocol, Protocol::Pop3 | Protocol::Imap);
         match side {
             Side::Server => {
-                self.is_in_data = line.starts_with("354");
+                self.is_in_data = is_smtp && line.starts_with("354");
                 self.judge(line, now);
             }
             Side::Client => {
                 // RFC 3030 §2.
-                self.is_in_data |= line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case("BDAT"));
+                self.is_in_data |= is_smtp && line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case("BDAT"));
                 self.command.clear();
                 self.command.extend(line.chars().take(MAX_NAME_CHARS));
             }

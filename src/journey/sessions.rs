@@ -288,6 +288,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn session_of_imap_that_ends_after_a_line_like_354_did_not_hang_up_in_data() {
+        let (sessions, world) = sessions();
+        for (protocol, outcome) in [(Protocol::Imap, Outcome::HungUp), (Protocol::Smtp, Outcome::HungUpInData)] {
+            let recorder = sessions.begin(&world, protocol, "mta-163", [127, 0, 0, 1].into());
+            recorder.note_lines(Side::Server, "354 OK NOOP completed");
+            recorder.end(Err(&crate::net::Error::Closed));
+            assert_eq!(all(&sessions)[0].outcome, [outcome]);
+        }
+    }
+
+    #[tokio::test]
     async fn sessions_that_go_on_take_no_more_memory_than_all_may() {
         let world = sessions();
         let line = "x".repeat(299);

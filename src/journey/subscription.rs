@@ -50,6 +50,12 @@ impl Subscription {
         Ok(events)
     }
 
+    /// The next events that the log still has, without waiting, as [`Subscription::try_next`] returns them; those before
+    /// them that were missed are skipped.
+    pub fn try_next_kept(&mut self) -> Vec<Arc<Event>> {
+        self.try_next().or_else(|_| self.try_next()).unwrap_or_default()
+    }
+
     /// Waits for the next events; at least one.
     ///
     /// Cancel safe: what is not returned is not read.
@@ -99,6 +105,8 @@ mod tests {
         assert_eq!(subscription.try_next(), Err(Lagged { missed: 30 }));
         let rest = subscription.try_next().unwrap();
         assert_eq!((rest[0].seq, rest.len(), subscription.position()), (31, 100, 130));
+        report(&event_log, 130, &Transcript::default());
+        assert_eq!(numbers(&subscription.try_next_kept()), (161..=260).collect::<Vec<_>>());
     }
 
     #[tokio::test]

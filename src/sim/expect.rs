@@ -138,8 +138,8 @@ impl Results<'_> {
     /// [`MAX_LISTED`] at most.
     fn list_copies(&self, fits: impl Fn(&JourneyState, &CopyState) -> bool) -> Vec<String> {
         let messages = self.state.journeys.iter().filter(|(_, state)| state.is_user_message());
-        let copies =
-            messages.flat_map(|(journey, state)| state.copies.iter().map(move |(to, copy)| (journey, state, to, copy)));
+        let copies = messages
+            .flat_map(|(journey, state)| state.expected_copies().map(move |(to, copy)| (journey, state, to, copy)));
         let named = copies.filter(|(_, state, _, copy)| fits(state, copy));
         let lines = named.map(|(journey, _, to, copy)| {
             let why = copy.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));

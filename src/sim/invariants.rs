@@ -113,7 +113,7 @@ impl Observations<'_> {
         let about = state.about.and_then(|about| self.state.journeys.get(&about));
         let is_about_report = about.is_some_and(|about| about.null_sender);
         let filed = locations.filed.get(&journey);
-        for (recipient, copy) in state.copies.iter().filter(|(_, copy)| !copy.is_alias) {
+        for (recipient, copy) in state.expected_copies() {
             let filed = filed.and_then(|filed| filed.get(&recipient.key())).copied().unwrap_or(0);
             let queued = locations.queued.get(&(journey, recipient.clone())).copied().unwrap_or(0);
             let in_report = || self.inventory.failures.contains(&(journey, recipient.clone()));

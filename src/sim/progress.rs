@@ -72,12 +72,17 @@ impl JourneyState {
         self.copies.iter().map(|(recipient, _)| recipient.key()).collect()
     }
 
+    /// The copies that are to arrive: all but those of aliases, which their targets get instead.
+    pub(super) fn expected_copies(&self) -> impl Iterator<Item = &(Address, CopyState)> {
+        self.copies.iter().filter(|(_, copy)| !copy.is_alias)
+    }
+
     /// Seconds until the last copy arrived; infinite if one did not arrive, 0 for a report.
     pub(super) fn latency(&self) -> f64 {
         if !self.is_user_message() {
             return 0.0;
         }
-        self.copies.iter().map(|(_, copy)| self.seconds(copy)).fold(0.0, f64::max)
+        self.expected_copies().map(|(_, copy)| self.seconds(copy)).fold(0.0, f64::max)
     }
 
     /// Seconds from the start of the journey until the copy arrived first; infinite if it did not.

@@ -301,7 +301,7 @@ fn counted(active: Arc<Mutex<usize>>, task: impl Future<Output = ()> + Send) -> 
 /// Latencies of the delivered copies of user messages, in seconds, ascending.
 fn latencies(state: &Metrics) -> Vec<f64> {
     let messages = state.journeys.values().filter(|journey| journey.is_user_message());
-    let times = messages.flat_map(|journey| journey.copies.iter().map(|(_, copy)| journey.seconds(copy)));
+    let times = messages.flat_map(|journey| journey.expected_copies().map(|(_, copy)| journey.seconds(copy)));
     let mut times: Vec<_> = times.filter(|seconds| seconds.is_finite()).collect();
     times.sort_by(f64::total_cmp);
     times
@@ -324,7 +324,7 @@ fn distribution(latencies: &[f64]) -> Vec<Bucket> {
 fn slowest(state: &Metrics) -> Vec<SlowestMessage> {
     let messages = state.journeys.iter().filter(|(_, journey)| journey.is_user_message());
     let copies = messages.flat_map(|(id, journey)| {
-        journey.copies.iter().map(move |(to, copy)| (journey.seconds(copy), id, journey, to, copy))
+        journey.expected_copies().map(move |(to, copy)| (journey.seconds(copy), id, journey, to, copy))
     });
     let mut copies: Vec<_> = copies.collect();
     copies.sort_by(|one, other| other.0.total_cmp(&one.0));
