@@ -279,7 +279,15 @@ async fn commit_when_the_database_is_full_refuses_what_does_not_fit_and_goes_on(
 async fn commit_when_sqlite_gives_up_the_transaction_tells_each_job_the_reason_and_runs_the_rest() {
     let Fixture { folder: _folder, store } = Fixture::new();
     let (open, gate) = mpsc::channel::<()>();
-    let first = store.write(move |_| Ok::<_, Error>(gate.recv().is_err()));
+    let (begin, begun) = mpsc::channel();
+    let first = store.write(move |_| {
+        begin.send(()).unwrap();
+        Ok::<_, Error>(gate.recv().is_err())
+    });
+    tokio::pin!(first);
+    assert!(futures_util::poll!(&mut first).is_pending());
+    // The others are in the next transaction, all three.
+    begun.recv().unwrap();
     // It does what SQLite does when there is no room for what it has to write before the commit.
     let aborts = store.write(|tx| Ok::<_, Error>(tx.execute_batch("ROLLBACK")?));
     let all = join(first, join(join(store.write(note("before")), aborts), store.write(note("after"))));

@@ -1,7 +1,7 @@
 //! The program under the name `mailpit`, by a link.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -24,14 +24,20 @@ impl Mailpit {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("mailpit");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_postroad"), &link).unwrap();
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let (smtp, http) = (free(), free());
         let mut command = Command::new(&link);
-        command.env("MP_SMTP_BIND_ADDR", &smtp).args(["--listen", &http]).envs(variables.iter().copied());
+        command
+            .env("MP_SMTP_BIND_ADDR", "127.0.0.1:0")
+            .args(["--listen", "127.0.0.1:0"])
+            .envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let ready = lines.find(|line| line.contains("[http] accessible via http://localhost:"));
-        assert!(ready.is_some_and(|line| line.ends_with(&format!("{}/\"", http.rsplit_once(':').unwrap().1))));
+        let mut after = |text: &str| {
+            let line = lines.find_map(|line| Some(line.split_once(text)?.1.to_owned())).unwrap();
+            line.split([' ', '"']).next().unwrap().to_owned()
+        };
+        let (smtp, http) = (after("[smtpd] starting on "), after("[http] starting on "));
+        let port = http.rsplit_once(':').unwrap().1;
+        assert_eq!(after("[http] accessible via http://localhost:"), format!("{port}/"));
         Self { child, smtp, http, folder }
     }
 

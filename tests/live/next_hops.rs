@@ -360,9 +360,15 @@ fn check_report(text: &str, report: &DeliveryReport, at: usize, wanted: (Action,
 #[test]
 fn silent_or_closed_next_hop_keeps_the_message_in_the_queue() {
     let silent = Hop::start(&[("greeting", SILENCE)]);
-    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port that is taken and does not listen, so that no other test gets it.
+    let refused = tokio::net::TcpSocket::new_v4().unwrap();
+    refused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let data = tempfile::tempdir().unwrap();
-    fs::write(data.path().join("world.toml"), world(&[silent.at, refused]).replace("\"4s\"", "\"1h\"")).unwrap();
+    fs::write(
+        data.path().join("world.toml"),
+        world(&[silent.at, refused.local_addr().unwrap()]).replace("\"4s\"", "\"1h\""),
+    )
+    .unwrap();
     let served = Served::start_world(data.path(), &data.path().join("world.toml"));
     let journeys = [send(&served, 0), send(&served, 1)];
     let entry = |journey: &str| {
