@@ -230,10 +230,12 @@ impl Session {
     }
 
     /// Writes `BYE` with this text, and ends the session: nothing more is read, and the stream is closed once all
-    /// output was sent. RFC 9051 §7.1.5.
+    /// output was sent. Does nothing if the session is over already. RFC 9051 §7.1.5.
     fn bye(&mut self, why: &str) {
-        self.out.text("* BYE ").text(why).end();
-        self.state = State::Over;
+        if !matches!(self.state, State::Over) {
+            self.out.text("* BYE ").text(why).end();
+            self.state = State::Over;
+        }
     }
 
     /// Reads and processes the next line of the input during AUTHENTICATE and IDLE, else the next command. Returns

@@ -18,8 +18,7 @@ pub fn parse_date_time(text: &str) -> Option<Timestamp> {
     else {
         return None;
     };
-    // A leap second is read as the second before it.
-    let second = second.min(59);
+    let second = if second == 60 { 59 } else { second };
     let time = DateTime::new(date.year(), date.month(), date.day(), hour as i8, minute as i8, second as i8, 0).ok()?;
     parse_zone(zone)?.to_timestamp(time).ok()
 }
@@ -87,6 +86,7 @@ mod tests {
     fn date_time_is_written_in_utc() {
         let time = parse_date_time("17-Jul-1996 02:44:25 -0700").unwrap();
         assert_eq!(&format_date_time(time), b"17-Jul-1996 09:44:25 +0000");
+        assert_eq!(parse_date_time(" 1-jan-2024 00:00:61 +0530"), None);
         assert_eq!(parse_date_time(" 1-jan-2024 00:00:60 +0530").unwrap().to_string(), "2023-12-31T18:30:59Z");
         assert_eq!(day_of(time), Date::constant(1996, 7, 17));
     }

@@ -44,10 +44,14 @@ pub(super) fn error_reply(error: &Error) -> Reply {
 /// Why a user cannot log in now.
 pub(super) const UNAVAILABLE: &str = "Mailboxes temporarily unavailable";
 
-/// The text of the reply to a login whose mailboxes cannot be opened or, at the first login, created. Errors of the
-/// store are logged, except damage of a message.
-pub(super) fn login_refusal(error: &Error) -> &'static str {
-    if let Error::Store(error) = error { store_error_reply(error).0 } else { UNAVAILABLE }
+/// The text of the reply to a login whose mailboxes cannot be opened or, at the first login, created. The error is
+/// logged, except damage of a message, which the store has logged.
+pub(super) fn login_refusal(account: &str, error: &Error) -> &'static str {
+    if let Error::Store(error) = error {
+        return store_error_reply(error).0;
+    }
+    tracing::error!(%error, account, "cannot open account");
+    UNAVAILABLE
 }
 
 /// The text and the response code of the NO reply for an error of the store, which is logged here, except damage of a

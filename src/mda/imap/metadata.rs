@@ -35,7 +35,7 @@ impl ImapHandler {
         let mut longest = 0;
         for requested in entries {
             let mut found = all.iter().filter(|(entry, _)| depth.reaches(requested, entry)).peekable();
-            if found.peek().is_none() {
+            if found.peek().is_none() && !reported.iter().any(|(known, _)| known == requested) {
                 reported.push((requested, None));
             }
             for (entry, value) in found {

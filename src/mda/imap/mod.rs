@@ -123,13 +123,9 @@ impl Imap {
         let lifetime = self.0.enter(&user, conn).map_err(|HostOff| UNAVAILABLE)?;
         let account = user.address.key();
         let mailboxes = user.home.mailboxes().for_session();
-        match mailboxes.ensure_account(&account).await.and_then(|()| mailboxes.follow(&account)) {
-            Ok(reader) => Ok(AuthenticatedUser { user, account, mailboxes, reader, lifetime }),
-            Err(error) => {
-                tracing::error!(%error, account, "cannot open account");
-                Err(login_refusal(&error))
-            }
-        }
+        let opened = mailboxes.ensure_account(&account).await.and_then(|()| mailboxes.follow(&account));
+        let reader = opened.map_err(|error| login_refusal(&account, &error))?;
+        Ok(AuthenticatedUser { user, account, mailboxes, reader, lifetime })
     }
 }
 

@@ -326,6 +326,21 @@ fn shut_down_waits_for_the_command_in_progress() {
 }
 
 #[test]
+fn shut_down_during_the_last_failed_login_says_bye_once() {
+    let refused = "NO [AUTHENTICATIONFAILED] Authentication failed";
+    let failed = |tag: &str| format!("C: {tag} LOGIN bob secret\nS: {tag} {refused}\n");
+    let transcript = format!("{GREETING}\n{}{}", failed("a"), failed("b"));
+    let mut session = play_in_chunks(&config(), transcript.trim_end(), 9);
+    session.receive(b"c LOGIN bob secret\r\n");
+    let Next::Event(Event::NeedSecret(_)) = session.next() else { panic!("expected the login") };
+    session.shut_down();
+    session.secret(None);
+    let mut output = Vec::new();
+    assert_eq!(run(&mut session, &mut output), None);
+    assert_eq!(String::from_utf8_lossy(&output), format!("c {refused}\r\n* BYE Server shutting down\r\n"));
+}
+
+#[test]
 fn timeout_closes_the_session() {
     let mut session = Session::new(config(), true);
     let mut output = Vec::new();

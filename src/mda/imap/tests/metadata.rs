@@ -8,7 +8,7 @@ async fn metadata_is_set_reported_and_removed() {
     let transcript = "
         C: a1 SETMETADATA INBOX (/private/comment \"My own\" /shared/comment \"Ours\" /private/a/b \"x\" /private/a/b/c \"y\")
         S: a1 OK SETMETADATA completed
-        C: a2 GETMETADATA INBOX (/shared/comment /private/comment /private/none)
+        C: a2 GETMETADATA INBOX (/shared/comment /private/comment /private/none /private/none)
         S: * METADATA \"INBOX\" (/shared/comment \"Ours\" /private/comment \"My own\" /private/none NIL)
         S: a2 OK GETMETADATA completed
         C: a3 GETMETADATA (DEPTH 1) INBOX (/private/a)
