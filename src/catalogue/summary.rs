@@ -77,7 +77,9 @@ impl Summary {
     /// Returns the summary and the words of a message with this envelope (`MAIL FROM` and `RCPT TO`); both are empty if
     /// the parser cannot read it, or panics.
     pub(super) fn of(message: &Message, from: &ReversePath, recipients: &[Address]) -> (Self, Words) {
-        let bytes = message.to_bytes();
+        // Nothing of the trace fields is used, except that they are the header of a content that has none.
+        let content = message.content.bytes();
+        let bytes = if content.starts_with(b"\r\n") { message.to_bytes() } else { content.clone() };
         // A defect of the parser must not keep other messages from being listed.
         catch_unwind(AssertUnwindSafe(|| Self::parse(&bytes, from, recipients))).unwrap_or_default()
     }
