@@ -2,11 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
-use super::segments::{AppendError, Segments};
+use super::error::Failure;
+use super::segments::Segments;
 use super::transaction::{ContentRegistry, Transaction};
 use super::{Error, content};
 
@@ -34,20 +36,21 @@ pub(super) struct CommitState {
     was_full: bool,
     /// Why nothing is stored any more, for [`super::Store::health`].
     stopped: watch::Sender<Option<Error>>,
+    counters: Arc<Counters>,
 }
 
-/// What became of a transaction whose jobs were run.
-enum Outcome {
-    Committed,
-    /// Nothing is stored, and the store goes on.
-    Refused(Error),
-    /// Nothing more can be stored: what is on the disk is unknown.
-    Failed(Error),
+/// What was done since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Commits that were tried, without those of compactions.
+    pub(super) commits: AtomicU64,
+    /// Jobs that were completed, also those that failed or were refused.
+    pub(super) jobs: AtomicU64,
 }
 
 impl CommitState {
     pub(super) fn new(segments: Segments, registry: ContentRegistry) -> Self {
-        Self { segments, registry, was_full: false, stopped: watch::Sender::new(None) }
+        Self { segments, registry, was_full: false, stopped: watch::Sender::new(None), counters: Arc::default() }
     }
 
     /// Replaces the segments by those that were opened anew after a simulated power cut.
@@ -70,10 +73,25 @@ impl CommitState {
         self.was_full
     }
 
+    /// The counters, which go on to change.
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Runs, commits and completes jobs, in as many transactions as that takes, and counts both.
+    pub(super) fn commit_all(&mut self, connection: &Connection, mut jobs: Vec<Box<dyn Job>>) {
+        while !jobs.is_empty() {
+            let count = jobs.len();
+            jobs = self.commit(connection, jobs);
+            self.counters.jobs.fetch_add((count - jobs.len()) as u64, Ordering::Relaxed);
+            self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Runs and commits jobs in one transaction, all or the first of them, and completes these, also if the commit
     /// failed; returns the others, to be committed after these. A job that fails and left changes is completed, and
     /// those before it run again in a new transaction. In a stopped store, all jobs are completed with its error.
-    pub(super) fn commit(&mut self, connection: &Connection, mut jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    fn commit(&mut self, connection: &Connection, mut jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         if let Some(error) = self.stopped.borrow().clone() {
             complete_all(jobs, &Err(error));
             return Vec::new();
@@ -90,11 +108,11 @@ impl CommitState {
             };
             let (run, end) = run_all(&transaction, &mut jobs);
             later.splice(..0, jobs.split_off(run));
-            let outcome = match end {
+            let committed = match end {
                 End::Complete => finish(transaction, connection, &mut self.segments, &self.registry),
                 End::Aborted => {
                     drop(transaction);
-                    Outcome::Refused(Error::Full)
+                    Err(Failure::Refused(Error::Full))
                 }
                 End::Failed => {
                     drop(transaction);
@@ -102,9 +120,9 @@ impl CommitState {
                     continue;
                 }
             };
-            let result = self.note(outcome).map_or(Ok(()), Err);
-            self.was_full = matches!(result, Err(Error::Full));
-            complete_all(jobs, &result);
+            let outcome = committed.map_err(|failure| self.note(failure));
+            self.was_full = matches!(outcome, Err(Error::Full));
+            complete_all(jobs, &outcome);
             break;
         }
         later
@@ -125,11 +143,10 @@ impl CommitState {
                 content::compact_segment(&transaction, segment, &*files)?;
                 Ok(transaction)
             });
-        let outcome = match moved {
-            Ok(transaction) => finish(transaction, connection, &mut self.segments, &self.registry),
-            Err(error) => Outcome::Refused(error),
-        };
-        if let Some(error) = self.note(outcome) {
+        let moved = moved.map_err(Failure::Refused);
+        let committed =
+            moved.and_then(|transaction| finish(transaction, connection, &mut self.segments, &self.registry));
+        if let Err(error) = committed.map_err(|failure| self.note(failure)) {
             tracing::error!(%error, segment, "segment compaction failed; segment kept");
             self.segments.skip_compaction(segment, &error);
             return false;
@@ -147,13 +164,12 @@ impl CommitState {
         stopped
     }
 
-    /// Logs and returns the error of a transaction that was not committed; `None` if it was. [`Outcome::Failed`] stops
-    /// the store, and the error is then its [`Error::Stopped`].
-    fn note(&self, outcome: Outcome) -> Option<Error> {
-        match outcome {
-            Outcome::Committed => None,
-            Outcome::Refused(error) => Some(log_refused(error)),
-            Outcome::Failed(error) => Some(self.stop_with(&error)),
+    /// Logs why a transaction was not committed, and returns the error. A fatal one stops the store, and is then its
+    /// [`Error::Stopped`].
+    fn note(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Refused(error) => log_refused(error),
+            Failure::Fatal(error) => self.stop_with(&error),
         }
     }
 }
@@ -165,32 +181,25 @@ fn log_refused(error: Error) -> Error {
 }
 
 /// Makes a transaction durable: first its bytes in a segment, then its rows. Then updates the usage of segments in
-/// memory, removes segments that hold nothing, and updates the cache. If a sync fails, or COMMIT by an I/O error,
-/// returns [`Outcome::Failed`]; after another error, [`Outcome::Refused`], and the transaction is rolled back.
+/// memory, removes segments that hold nothing, and updates the cache. If a sync fails, or COMMIT by an I/O error, the
+/// failure is fatal; otherwise the commit is refused, and the transaction is rolled back.
 fn finish(
     transaction: Transaction<'_>,
     connection: &Connection,
     segments: &mut Segments,
     registry: &ContentRegistry,
-) -> Outcome {
+) -> Result<(), Failure> {
     let batch = transaction.take_batch();
-    let change = match segments.record(connection, &batch) {
-        Ok(change) => change,
-        Err(error) => return Outcome::Refused(error.into()),
-    };
-    match segments.append(&batch) {
-        Ok(()) => {}
-        Err(AppendError::Refused(error)) => return Outcome::Refused(error.into()),
-        Err(AppendError::Failed(error)) => return Outcome::Failed(error.into()),
-    }
-    if let Err(error) = transaction.commit() {
-        let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
-        return if is_io { Outcome::Failed(error.into()) } else { Outcome::Refused(error.into()) };
-    }
+    let change = segments.record(connection, &batch).map_err(|error| Failure::Refused(error.into()))?;
+    segments.append(&batch)?;
+    transaction.commit().map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => Failure::Fatal(error.into()),
+        _ => Failure::Refused(error.into()),
+    })?;
     segments.apply_committed(change);
     batch.new.iter().for_each(|(id, content)| registry.cache.insert(*id, content));
     batch.deleted.iter().for_each(|id| registry.cache.remove(*id));
-    Outcome::Committed
+    Ok(())
 }
 
 /// How the jobs of a transaction ended.

@@ -2,7 +2,6 @@
 //! faults of its own disk.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,18 +25,9 @@ pub enum DiskFault {
 /// The faults of one host's disk; none by default. Each applies until it is cleared. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct DiskFaults {
-    state: Arc<State>,
+    table: Arc<Mutex<Table>>,
     /// Whether the jobs free room, so that a full disk lets them pass.
     frees_room: bool,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    table: Mutex<Table>,
-    /// What the faults of the table amount to, for the jobs to read without a lock.
-    is_full: AtomicBool,
-    is_failing: AtomicBool,
-    delay_micros: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -49,33 +39,16 @@ struct Table {
 impl DiskFaults {
     /// Injects a fault; the returned id clears it.
     pub fn inject(&self, fault: DiskFault) -> u64 {
-        self.change(|table| {
-            table.last_id += 1;
-            table.faults.insert(table.last_id, fault);
-            table.last_id
-        })
+        let mut table = lock(&self.table);
+        table.last_id += 1;
+        let id = table.last_id;
+        table.faults.insert(id, fault);
+        id
     }
 
     /// Clears a fault. Does nothing if it is cleared already.
     pub fn clear(&self, id: u64) {
-        self.change(|table| table.faults.remove(&id));
-    }
-
-    /// Changes the injected faults, and works out anew what they amount to: whether the disk is full or fails, and the
-    /// delay.
-    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let mut table = lock(&self.state.table);
-        let outcome = change(&mut table);
-        let has = |fault| table.faults.values().any(|active| *active == fault);
-        self.state.is_full.store(has(DiskFault::Full), Ordering::Relaxed);
-        self.state.is_failing.store(has(DiskFault::Failing), Ordering::Relaxed);
-        let delays = table.faults.values().filter_map(|fault| match fault {
-            DiskFault::Slow(by) => Some(by.as_micros()),
-            DiskFault::Full | DiskFault::Failing => None,
-        });
-        let delay = delays.fold(0, u128::saturating_add);
-        self.state.delay_micros.store(u64::try_from(delay).unwrap_or(u64::MAX), Ordering::Relaxed);
-        outcome
+        lock(&self.table).faults.remove(&id);
     }
 
     /// The same faults for jobs that free room, which [`DiskFault::Full`] does not refuse.
@@ -100,20 +73,24 @@ impl DiskFaults {
 
     /// Waits for half of the delay of a commit.
     async fn delay(&self) {
-        let micros = self.state.delay_micros.load(Ordering::Relaxed);
-        if micros != 0 {
-            sleep(Duration::from_micros(micros / 2)).await;
+        let delay = lock(&self.table).faults.values().fold(Duration::ZERO, |delay, fault| match fault {
+            DiskFault::Slow(by) => delay.saturating_add(*by),
+            DiskFault::Full | DiskFault::Failing => delay,
+        });
+        if !delay.is_zero() {
+            sleep(delay / 2).await;
         }
     }
 
     /// Returns the error with which the disk refuses a commit now: [`Error::Io`] if it fails, otherwise [`Error::Full`]
     /// if it is full and the jobs do not free room.
     fn check(&self) -> Result<(), Error> {
-        if self.state.is_failing.load(Ordering::Relaxed) {
+        let table = lock(&self.table);
+        let has = |fault| table.faults.values().any(|active| *active == fault);
+        if has(DiskFault::Failing) {
             return Err(Error::Io("the device reports an error".into()));
         }
-        let refuses = self.state.is_full.load(Ordering::Relaxed) && !self.frees_room;
-        if refuses { Err(Error::Full) } else { Ok(()) }
+        if has(DiskFault::Full) && !self.frees_room { Err(Error::Full) } else { Ok(()) }
     }
 }
 

@@ -78,3 +78,13 @@ impl From<io::Error> for Error {
         }
     }
 }
+
+/// Why a commit was not made.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing is stored, as on a full disk. The store goes on.
+    Refused(Error),
+    /// What is on the disk is unknown: putting it on stable storage failed, what the system still believes to be written
+    /// may be lost, and asking again would not tell. The store stops.
+    Fatal(Error),
+}

@@ -55,6 +55,7 @@ mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
@@ -63,7 +64,7 @@ use tokio::sync::{oneshot, watch};
 use crate::mail::Content;
 use crate::sync::{beside_others, lock};
 use cache::Cache;
-use commit::{CommitState, Job};
+use commit::{CommitState, Counters, Job};
 use content::{ContentRef, LoadError};
 pub use disk_faults::{DiskFault, DiskFaults};
 pub use error::Error;
@@ -110,6 +111,7 @@ struct Inner {
     cache: Arc<Cache>,
     schemas: Vec<Schema>,
     stopped: watch::Receiver<Option<Error>>,
+    counters: Arc<Counters>,
 }
 
 enum Backend {
@@ -167,10 +169,10 @@ impl Store {
         let (segments, connection) = opened.map_err(|error| unusable(error.to_string()))?;
         let cache = Arc::new(Cache::default());
         let state = CommitState::new(segments, ContentRegistry::new(cache.clone(), schemas));
-        let stopped = state.stopped();
+        let (stopped, counters) = (state.stopped(), state.counters());
         let writer = Writer::start(connection, state, reserve)?;
         let disk = Disk { readers: Mutex::default(), writer, path: path.into(), files, _lock: lock };
-        Ok(Self::with(Backend::Disk(disk), cache, schemas, stopped))
+        Ok(Self::with(Inner { backend: Backend::Disk(disk), cache, schemas: schemas.to_vec(), stopped, counters }))
     }
 
     /// A database in memory, with segments in memory, that commits at the same moment without a thread: for virtual
@@ -183,15 +185,14 @@ impl Store {
         let cache = Arc::new(Cache::default());
         let registry = ContentRegistry::new(cache.clone(), schemas);
         let state = CommitState::new(Segments::open(files.clone(), &connection)?, registry);
-        let stopped = state.stopped();
+        let (stopped, counters) = (state.stopped(), state.counters());
         let connection = Arc::new(Mutex::new(connection));
         let memory = Memory { writer: SimulatedWriter::new(connection.clone(), state), connection, files };
-        Ok(Self::with(Backend::Memory(memory), cache, schemas, stopped))
+        Ok(Self::with(Inner { backend: Backend::Memory(memory), cache, schemas: schemas.to_vec(), stopped, counters }))
     }
 
-    /// A store over this backend, without disk faults. `stopped` has the error with which the store stopped for good.
-    fn with(backend: Backend, cache: Arc<Cache>, schemas: &[Schema], stopped: watch::Receiver<Option<Error>>) -> Self {
-        let inner = Inner { backend, cache, schemas: schemas.to_vec(), stopped };
+    /// A store without disk faults.
+    fn with(inner: Inner) -> Self {
         Self { inner: Arc::new(inner), faults: DiskFaults::default() }
     }
 
@@ -337,23 +338,21 @@ impl Store {
     /// Reads the bytes of a content whose row is `found`, and offers them to the cache. Where the segment is gone,
     /// since a compaction moved the content, looks for the row again, up to [`MAX_READ_RETRIES`] times. If there is no
     /// row, returns [`Error::Missing`]; damage is noted and logged by [`Store::report_damage`].
-    fn load(&self, id: i64, found: Option<ContentRef>) -> Result<Content, Error> {
-        let mut found = found;
-        for attempt in 0.. {
+    fn load(&self, id: i64, mut found: Option<ContentRef>) -> Result<Content, Error> {
+        let mut retries = 0;
+        loop {
             let content = found.ok_or(Error::Missing(id))?;
             let hash = *content.hash();
-            let content = beside_others(content.len(), move || content.load(self.files()));
-            match content {
+            match beside_others(content.len(), move || content.load(self.files())) {
                 Ok(content) => {
                     self.inner.cache.insert_if_room(id, &content);
                     return Ok(content);
                 }
-                Err(LoadError::NoFile(_)) if attempt < MAX_READ_RETRIES => {}
+                Err(LoadError::NoFile(_)) if retries < MAX_READ_RETRIES => retries += 1,
                 Err(error) => return Err(self.report_damage(id, &hash, error.of(id))),
             }
             found = self.read(|connection| ContentRef::find(connection, id))?;
         }
-        Err(Error::Missing(id))
     }
 
     /// Returns the error of a damaged content, after noting the damage in the cache, so that an equal content that is
@@ -453,18 +452,12 @@ impl Store {
 
     /// How many jobs were completed since the start, also those that failed or were refused.
     pub fn jobs(&self) -> u64 {
-        match &self.inner.backend {
-            Backend::Disk(disk) => disk.writer.jobs(),
-            Backend::Memory(memory) => memory.writer.jobs(),
-        }
+        self.inner.counters.jobs.load(Ordering::Relaxed)
     }
 
     /// How many commits were tried since the start, also those that were refused, without those of compactions.
     pub fn commits(&self) -> u64 {
-        match &self.inner.backend {
-            Backend::Disk(disk) => disk.writer.commits(),
-            Backend::Memory(memory) => memory.writer.commits(),
-        }
+        self.inner.counters.commits.load(Ordering::Relaxed)
     }
 }
 

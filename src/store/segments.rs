@@ -17,6 +17,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::Error;
+use super::error::Failure;
 use super::segment_files::SegmentFiles;
 use super::transaction::Batch;
 
@@ -55,9 +56,7 @@ pub(super) struct Segments {
 }
 
 /// The usage of the segments that a commit changes, for [`Segments::apply_committed`].
-pub(super) struct UsageChange {
-    usage: BTreeMap<i64, Usage>,
-}
+pub(super) struct UsageChange(BTreeMap<i64, Usage>);
 
 impl Segments {
     /// Compares the files with what the database says of them, and removes those that it does not know. New contents go
@@ -74,18 +73,13 @@ impl Segments {
         }
         let found = files.list()?;
         for (segment, Usage { end, .. }) in &usage {
-            match found.get(segment) {
-                Some(length) if end <= length => {}
-                Some(length) => {
-                    let text = format!("segment contents/{segment} has {length} bytes, and {end} were stored in it");
-                    return Err(Error::Corrupt(format!("{text}; restore it from a backup").into()));
-                }
-                None => {
-                    return Err(Error::Corrupt(
-                        format!("segment contents/{segment} is missing; restore it from a backup").into(),
-                    ));
-                }
-            }
+            let damage = match found.get(segment) {
+                Some(length) if end <= length => continue,
+                Some(length) => format!("has {length} bytes, and {end} were stored in it"),
+                None => "is missing".to_owned(),
+            };
+            let text = format!("segment contents/{segment} {damage}; restore it from a backup");
+            return Err(Error::Corrupt(text.into()));
         }
         found.keys().filter(|segment| !usage.contains_key(segment)).for_each(|segment| files.remove(*segment));
         let current = usage.last_key_value().map_or(1, |(segment, _)| *segment);
@@ -104,26 +98,26 @@ impl Segments {
     /// Where the next content goes, with a length of 0. If the last segment is full, a new one becomes the current one,
     /// whose file [`Segments::append`] makes.
     pub(super) fn next_location(&mut self) -> Location {
-        let end = self.usage.get(&self.current).map_or(0, |usage| usage.end);
-        if SEGMENT_BYTES <= end {
+        if SEGMENT_BYTES <= self.usage_of(self.current).end {
             self.current += 1;
-            return Location { segment: self.current, start: 0, length: 0 };
         }
-        Location { segment: self.current, start: end, length: 0 }
+        Location { segment: self.current, start: self.usage_of(self.current).end, length: 0 }
     }
 
     /// Writes the contents of a commit to their places and puts them on stable storage, before the COMMIT that names
     /// them. The end of the segment moves. Does nothing if the commit adds none.
     ///
     /// # Errors
-    /// [`AppendError::Refused`]: nothing was appended. [`AppendError::Failed`]: what is on the disk is unknown.
-    pub(super) fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
+    /// [`Failure::Refused`]: nothing was appended. [`Failure::Fatal`]: it was written, and a sync failed.
+    pub(super) fn append(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let (refused, fatal) =
+            (|error: io::Error| Failure::Refused(error.into()), |error: io::Error| Failure::Fatal(error.into()));
         let (Some(first), Some(last)) = (batch.added.first(), batch.added.last()) else { return Ok(()) };
         let (segment, start) = (first.location.segment, first.location.start);
         let is_new = !self.usage.contains_key(&segment);
         if is_new {
-            self.files.create(segment).map_err(AppendError::Refused)?;
-            self.files.sync_names().map_err(AppendError::Failed)?;
+            self.files.create(segment).map_err(refused)?;
+            self.files.sync_names().map_err(fatal)?;
         }
         let mut parts = batch.added.iter();
         if let Err(error) =
@@ -131,9 +125,9 @@ impl Segments {
         {
             // Its room is given back; what is left of it lies behind the end.
             let _ = self.files.truncate(segment, start);
-            return Err(AppendError::Refused(error));
+            return Err(refused(error));
         }
-        self.files.sync(segment).map_err(AppendError::Failed)?;
+        self.files.sync(segment).map_err(fatal)?;
         self.usage.entry(segment).or_default().end = last.location.start + last.location.length;
         self.compaction_waits = false;
         Ok(())
@@ -145,32 +139,30 @@ impl Segments {
         // Those that are full and hold nothing go, too.
         let is_empty = |(segment, usage): &(&i64, &Usage)| usage.live == 0 && **segment != self.current;
         let mut usage: BTreeMap<i64, Usage> = self.usage.iter().filter(is_empty).map(|(id, of)| (*id, *of)).collect();
-        for added in &batch.added {
-            let usage_row =
-                usage.entry(added.location.segment).or_insert_with(|| self.usage_of(added.location.segment));
-            usage_row.end = usage_row.end.max(added.location.start + added.location.length);
-            usage_row.live += added.location.length;
+        for Location { segment, start, length } in batch.added.iter().map(|added| added.location) {
+            let changed = usage.entry(segment).or_insert_with(|| self.usage_of(segment));
+            changed.end = changed.end.max(start + length);
+            changed.live += length;
         }
-        for location in &batch.freed {
-            let usage_row = usage.entry(location.segment).or_insert_with(|| self.usage_of(location.segment));
-            usage_row.live = usage_row.live.saturating_sub(location.length);
+        for Location { segment, length, .. } in &batch.freed {
+            let changed = usage.entry(*segment).or_insert_with(|| self.usage_of(*segment));
+            changed.live = changed.live.saturating_sub(*length);
         }
         for (segment, Usage { end, live }) in &usage {
             if *live == 0 && *segment != self.current {
                 connection.prepare_cached("DELETE FROM segment WHERE id = ?1")?.execute([segment])?;
             } else {
-                let sql = "INSERT INTO segment (id, end, live) VALUES (?1, ?2, ?3)
-                    ON CONFLICT (id) DO UPDATE SET end = excluded.end, live = excluded.live";
+                let sql = "INSERT OR REPLACE INTO segment (id, end, live) VALUES (?1, ?2, ?3)";
                 connection.prepare_cached(sql)?.execute(params![segment, end, live])?;
             }
         }
-        Ok(UsageChange { usage })
+        Ok(UsageChange(usage))
     }
 
     /// After the COMMIT: updates the usage in memory, and removes each full segment of which nothing is needed, with
     /// its file; then compactions that waited for room are tried again.
     pub(super) fn apply_committed(&mut self, change: UsageChange) {
-        for (segment, usage) in change.usage {
+        for (segment, usage) in change.0 {
             if usage.live == 0 && segment != self.current {
                 self.usage.remove(&segment);
                 self.not_compactable.remove(&segment);
@@ -209,14 +201,4 @@ impl Segments {
             self.not_compactable.insert(segment);
         }
     }
-}
-
-/// Why contents were not appended.
-#[derive(Debug)]
-pub(super) enum AppendError {
-    /// They were not written, as on a full disk. The store goes on.
-    Refused(io::Error),
-    /// They were written, and putting them on stable storage failed: what the system still believes to be written may
-    /// be lost, and asking again would not tell.
-    Failed(io::Error),
 }

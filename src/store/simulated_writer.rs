@@ -1,6 +1,5 @@
 //! Commits without a thread, for virtual time: jobs of the same moment share a commit.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
@@ -14,8 +13,6 @@ pub(super) struct SimulatedWriter {
     connection: Arc<Mutex<Connection>>,
     state: Mutex<CommitState>,
     queue: Mutex<Queue>,
-    commits: AtomicU64,
-    jobs: AtomicU64,
 }
 
 /// Jobs that wait for the others of their moment.
@@ -27,13 +24,7 @@ struct Queue {
 
 impl SimulatedWriter {
     pub(super) fn new(connection: Arc<Mutex<Connection>>, state: CommitState) -> Self {
-        Self {
-            connection,
-            state: Mutex::new(state),
-            queue: Mutex::default(),
-            commits: AtomicU64::new(0),
-            jobs: AtomicU64::new(0),
-        }
+        Self { connection, state: Mutex::new(state), queue: Mutex::default() }
     }
 
     /// Queues a job, lets all other tasks run that can, and returns once it is completed: the first caller that runs
@@ -42,16 +33,6 @@ impl SimulatedWriter {
         let _ticket = self.enqueue(job);
         yield_now().await;
         self.commit();
-    }
-
-    /// How many jobs were completed, also those that failed or were refused.
-    pub(super) fn jobs(&self) -> u64 {
-        self.jobs.load(Ordering::Relaxed)
-    }
-
-    /// How many commits were tried, without those of compactions.
-    pub(super) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
     }
 
     /// Replaces the segments by those that were opened anew after a simulated power cut.
@@ -68,17 +49,14 @@ impl SimulatedWriter {
         Ticket { queue: &self.queue, id }
     }
 
-    /// Commits all jobs that wait, in as many transactions as that takes, and compacts all sparse segments after each.
-    /// Does nothing if none waits.
+    /// Commits all jobs that wait, in as many transactions as that takes, and then compacts all sparse segments. Does
+    /// nothing if none waits.
     fn commit(&self) {
-        let mut jobs: Vec<_> = std::mem::take(&mut lock(&self.queue).jobs).into_iter().map(|(_, job)| job).collect();
-        while !jobs.is_empty() {
+        let jobs: Vec<_> = std::mem::take(&mut lock(&self.queue).jobs).into_iter().map(|(_, job)| job).collect();
+        if !jobs.is_empty() {
             let (connection, mut state) = (lock(&self.connection), lock(&self.state));
-            let count = jobs.len();
-            jobs = state.commit(&connection, jobs);
-            self.jobs.fetch_add((count - jobs.len()) as u64, Ordering::Relaxed);
+            state.commit_all(&connection, jobs);
             while state.compact(&connection) {}
-            self.commits.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -74,11 +74,12 @@ fn with_memory_files(folder: &Path) -> (Store, Arc<MemoryFiles>) {
     let cache = Arc::new(Cache::default());
     let segments = Segments::open(files.clone(), &connection).unwrap();
     let state = CommitState::new(segments, ContentRegistry::new(cache.clone(), &[NAMES]));
-    let stopped = state.stopped();
+    let (stopped, counters) = (state.stopped(), state.counters());
     let writer = Writer::start(connection, state, Reserve::new(folder.join("post.db-reserve"))).unwrap();
     let lock = open::lock_database(&path).unwrap();
     let disk = Disk { readers: Mutex::default(), writer, path, files: disk_files, _lock: lock };
-    (Store::with(Backend::Disk(disk), cache, &[NOTES, NAMES], stopped), files)
+    let inner = Inner { backend: Backend::Disk(disk), cache, schemas: vec![NOTES, NAMES], stopped, counters };
+    (Store::with(inner), files)
 }
 
 fn note(text: &'static str) -> impl Fn(&Transaction<'_>) -> Result<(), Error> + Send {

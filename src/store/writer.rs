@@ -8,7 +8,6 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,8 +52,6 @@ struct Shared {
     queue: Mutex<Queue>,
     wakeup: Condvar,
     capacity: Semaphore,
-    commits: AtomicU64,
-    jobs: AtomicU64,
 }
 
 #[derive(Default)]
@@ -77,8 +74,6 @@ impl Writer {
             queue: Mutex::default(),
             wakeup: Condvar::new(),
             capacity: Semaphore::new(MAX_QUEUED_JOBS),
-            commits: AtomicU64::new(0),
-            jobs: AtomicU64::new(0),
         });
         let work = {
             let shared = shared.clone();
@@ -112,16 +107,6 @@ impl Writer {
             self.shared.wakeup.notify_one();
         }
     }
-
-    /// How many jobs were completed, also those that failed or were refused.
-    pub(super) fn jobs(&self) -> u64 {
-        self.shared.jobs.load(Ordering::Relaxed)
-    }
-
-    /// How many commits were tried, without those of compactions.
-    pub(super) fn commits(&self) -> u64 {
-        self.shared.commits.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Writer {
@@ -154,19 +139,9 @@ impl StoreThread {
             if frees_room && (self.state.was_full() || self.reserve.is_needed()) {
                 self.commit_on_full_disk(jobs);
             } else {
-                self.commit(jobs);
+                self.state.commit_all(&self.connection, jobs);
             }
             self.maintain();
-        }
-    }
-
-    /// Commits and completes all jobs, in as many transactions as that takes, and counts them.
-    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        while !jobs.is_empty() {
-            let count = jobs.len();
-            jobs = self.state.commit(&self.connection, jobs);
-            self.shared.jobs.fetch_add((count - jobs.len()) as u64, Ordering::Relaxed);
-            self.shared.commits.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -174,11 +149,11 @@ impl StoreThread {
     /// the WAL, so that they have that room.
     fn commit_on_full_disk(&mut self, jobs: Vec<Box<dyn Job>>) {
         let (freeing, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.frees_room());
-        self.commit(others);
+        self.state.commit_all(&self.connection, others);
         self.reserve.give_up();
         // The commit then has the room of the whole WAL, too, which never gets shorter.
         self.checkpoint();
-        self.commit(freeing);
+        self.state.commit_all(&self.connection, freeing);
     }
 
     /// Waits for jobs, and takes the first [`MAX_COMMIT_JOBS`] at most; `None` once the writer is dropped and none is
@@ -219,8 +194,7 @@ impl StoreThread {
         let copied = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], counts);
         match copied {
             Ok((pages, copied)) if copied < pages => {
-                let is_long = i64::from(WARN_PAGES) < pages;
-                if is_long && !std::mem::replace(&mut self.has_warned, is_long) {
+                if i64::from(WARN_PAGES) < pages && !std::mem::replace(&mut self.has_warned, true) {
                     tracing::warn!(pages, "a reader of the database keeps its WAL from being copied; it grows");
                 }
             }
