@@ -77,19 +77,23 @@ impl Summary {
     /// Returns the summary and the words of a message with this envelope (`MAIL FROM` and `RCPT TO`); both are empty if
     /// the parser cannot read it, or panics.
     pub(super) fn of(message: &Message, from: &ReversePath, recipients: &[Address]) -> (Self, Words) {
-        // Nothing of the trace fields is used, except that they are the header of a content that has none.
         let content = message.content.bytes();
-        let bytes = if content.starts_with(b"\r\n") { message.to_bytes() } else { content.clone() };
+        let whole = || Self::parse(&message.to_bytes(), from, recipients);
+        // Nothing of the trace fields is used, except that they are the header of a content that has none.
+        let parse = || match content.starts_with(b"\r\n") {
+            true => whole(),
+            false => Self::parse(content, from, recipients).or_else(whole),
+        };
         // A defect of the parser must not keep other messages from being listed.
-        catch_unwind(AssertUnwindSafe(|| Self::parse(&bytes, from, recipients))).unwrap_or_default()
+        catch_unwind(AssertUnwindSafe(parse)).ok().flatten().unwrap_or_default()
     }
 
-    /// Parses a whole message to its summary and words; both are empty if the parser cannot read it. Recipients that no
+    /// Parses a message to its summary and words; `None` if the parser cannot read it. Recipients that no
     /// field names are added to Bcc; the body column has the text, the targets of links, the names of files and the
     /// reverse-path. A From field without an address is used as a display name.
-    fn parse(bytes: &[u8], reverse_path: &ReversePath, recipients: &[Address]) -> (Self, Words) {
+    fn parse(bytes: &[u8], reverse_path: &ReversePath, recipients: &[Address]) -> Option<(Self, Words)> {
         let bytes = with_readable_header(bytes);
-        let Some(message) = MessageParser::default().parse(bytes.as_ref()) else { return Default::default() };
+        let message = MessageParser::default().parse(bytes.as_ref())?;
         let all = |name: HeaderName<'static>| addresses(&message, name);
         let (to, cc, mut bcc) = (all(HeaderName::To), all(HeaderName::Cc), all(HeaderName::Bcc));
         bcc.extend(unnamed(recipients, [&to, &cc, &bcc]));
@@ -135,7 +139,7 @@ impl Summary {
             normalise(&summary.message_id),
             normalise(&body),
         ];
-        (summary, Words { columns, threads: thread::keys(&message) })
+        Some((summary, Words { columns, threads: thread::keys(&message) }))
     }
 }
 
@@ -258,6 +262,16 @@ pub(super) fn normalise(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn summary_of_a_message_without_fields_has_its_recipient() {
+        for content in ["", "x\r\n", "\r\nx\r\n"] {
+            let message = Message::new(content.into()).with_header("Received: by mx.a.test; now");
+            let (summary, words) = Summary::of(&message, &None, &["ann@a.test".parse().unwrap()]);
+            assert_eq!(summary.bcc.first().map(|found| &*found.address), Some("ann@a.test"), "{content:?}");
+            assert!(words.columns[3].contains("ann@a.test"), "{content:?}");
+        }
+    }
 
     #[test]
     fn text_of_html_keeps_blocks_apart_and_words_together_and_has_targets_apart() {
