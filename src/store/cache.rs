@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard};
 use crate::mail::Content;
 use crate::sync::lock;
 
-/// The size of the cache, in bytes, up to which contents that are read fill it.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// The size to which contents that are stored reduce it, unless the newest alone is larger: most leave the queue soon, and
-/// those that wait, or stay in a mailbox, need no memory meanwhile.
+/// The most bytes of contents that were stored, unless the newest alone has more: most leave the queue soon, and those that
+/// wait, or stay in a mailbox, need no memory meanwhile.
 const MAX_STORED_BYTES: usize = 16 * 1024 * 1024;
+/// The most bytes of contents that were read.
+const MAX_READ_BYTES: usize = 48 * 1024 * 1024;
 /// What an entry takes beside the bytes of its content, about.
 const ENTRY_BYTES: usize = 320;
 /// In a full cache, one content in this many that are read takes the place of the oldest: if all of a large mailbox
@@ -26,36 +26,52 @@ pub(super) struct Cache(Mutex<CacheState>);
 
 #[derive(Default)]
 struct CacheState {
-    by_id: BTreeMap<i64, Content>,
+    by_id: BTreeMap<i64, (Content, Origin)>,
     /// By the first half of the hash.
     by_hash: BTreeMap<u128, i64>,
-    order: VecDeque<i64>,
+    /// Of contents that were stored, and that were read: neither displaces the other.
+    orders: [Order; 2],
     /// Contents whose stored bytes are damaged, by the first half of their hash.
     damaged: BTreeMap<u128, i64>,
-    bytes: usize,
     reads: usize,
+}
+
+/// What brought a content into the cache.
+#[derive(Clone, Copy, PartialEq)]
+enum Origin {
+    Stored,
+    Read,
+}
+
+/// The contents of one origin.
+#[derive(Default)]
+struct Order {
+    /// Their ids, the oldest first, among others that were removed since.
+    ids: VecDeque<i64>,
+    count: usize,
+    bytes: usize,
 }
 
 impl Cache {
     /// The content with this id, if it is cached.
     pub(super) fn find(&self, id: i64) -> Option<Content> {
-        self.state().by_id.get(&id).cloned()
+        self.state().by_id.get(&id).map(|(content, _)| content.clone())
     }
 
     /// Returns a cached content that has the same bytes, and its id; `None` if there is none.
     pub(super) fn find_equal(&self, content: &Content) -> Option<(i64, Content)> {
         let state = self.state();
         let id = *state.by_hash.get(&half(content.hash().as_bytes()))?;
-        let cached = state.by_id.get(&id)?;
+        let (cached, _) = state.by_id.get(&id)?;
         (cached == content).then(|| (id, cached.clone()))
     }
 
-    /// Caches a content that was just stored, in the place of the oldest if the cache is full, and forgets that its
-    /// bytes were damaged. One that is cached already, or larger than the cache, changes nothing in the cache.
+    /// Caches a content that was just stored, in the place of the oldest of these if they are too many, and forgets that
+    /// its bytes were damaged. One that is cached already changes nothing in the cache.
     pub(super) fn insert(&self, id: i64, content: &Content) {
         let mut state = self.state();
         state.forget_damage(id);
-        state.insert(id, content, MAX_STORED_BYTES);
+        state.insert(id, content, Origin::Stored);
     }
 
     /// Remembers that the stored bytes of the content with this id and hash are damaged, so that [`Self::find_damaged`]
@@ -72,13 +88,14 @@ impl Cache {
         self.state().damaged.get(&half(content.hash().as_bytes())).copied()
     }
 
-    /// Caches a content that was just read, if there is room; in a full cache, one in eight takes the place of the
-    /// oldest.
+    /// Caches a content that was just read, if there is room beside others that were; if not, one in eight takes the
+    /// place of the oldest, unless it is larger than all of the room.
     pub(super) fn insert_if_room(&self, id: i64, content: &Content) {
         let mut state = self.state();
         state.reads += 1;
-        if state.bytes + cost(content) <= MAX_BYTES || state.reads.is_multiple_of(SCAN_ADMIT_EVERY) {
-            state.insert(id, content, MAX_BYTES);
+        let admitted = if state.reads.is_multiple_of(SCAN_ADMIT_EVERY) { 0 } else { state.order(Origin::Read).bytes };
+        if admitted + cost(content) <= MAX_READ_BYTES {
+            state.insert(id, content, Origin::Read);
         }
     }
 
@@ -108,32 +125,52 @@ impl CacheState {
         }
     }
 
-    /// Caches a content, and removes the oldest ones beyond this size; one that is larger stays alone, so that all who need
-    /// it now share it. Does nothing if the id is cached already.
-    fn insert(&mut self, id: i64, content: &Content, max_bytes: usize) {
+    /// The order of the contents of one origin.
+    fn order(&mut self, origin: Origin) -> &mut Order {
+        &mut self.orders[origin as usize]
+    }
+
+    /// Caches a content, and removes the oldest ones of its origin beyond their number of bytes; one that has more stays
+    /// alone, so that all who need it now share it. Does nothing if the id is cached already.
+    fn insert(&mut self, id: i64, content: &Content, origin: Origin) {
         if self.by_id.contains_key(&id) {
             return;
         }
-        self.bytes += cost(content);
         self.by_hash.insert(half(content.hash().as_bytes()), id);
-        self.by_id.insert(id, content.clone());
-        self.order.push_back(id);
-        while max_bytes < self.bytes
-            && 1 < self.by_id.len()
-            && let Some(oldest) = self.order.pop_front()
+        self.by_id.insert(id, (content.clone(), origin));
+        let order = self.order(origin);
+        order.ids.push_back(id);
+        order.count += 1;
+        order.bytes += cost(content);
+        let max_bytes = if origin == Origin::Stored { MAX_STORED_BYTES } else { MAX_READ_BYTES };
+        while max_bytes < self.order(origin).bytes
+            && 1 < self.order(origin).count
+            && let Some(oldest) = self.order(origin).ids.pop_front()
         {
-            self.remove(oldest);
+            if self.is_of(oldest, origin) {
+                self.remove(oldest);
+            }
         }
         // Ids of contents that were removed otherwise.
-        if 2 * self.by_id.len() + 1024 < self.order.len() {
-            self.order.retain(|id| self.by_id.contains_key(id));
+        let order = self.order(origin);
+        if 2 * order.count + 1024 < order.ids.len() {
+            let mut ids = std::mem::take(&mut order.ids);
+            ids.retain(|id| self.is_of(*id, origin));
+            self.order(origin).ids = ids;
         }
+    }
+
+    /// Whether a content with this id is cached, and of this origin.
+    fn is_of(&self, id: i64, origin: Origin) -> bool {
+        self.by_id.get(&id).is_some_and(|(_, found)| *found == origin)
     }
 
     /// Removes a content from both indexes, if it is cached; its place in the order is skipped later.
     fn remove(&mut self, id: i64) {
-        let Some(content) = self.by_id.remove(&id) else { return };
-        self.bytes -= cost(&content);
+        let Some((content, origin)) = self.by_id.remove(&id) else { return };
+        let order = self.order(origin);
+        order.count -= 1;
+        order.bytes -= cost(&content);
         let hash = half(content.hash().as_bytes());
         if self.by_hash.get(&hash) == Some(&id) {
             self.by_hash.remove(&hash);
@@ -171,15 +208,15 @@ mod tests {
                     None => cache.insert_if_room(id, content),
                 }
             }
-            assert!(cache.state().bytes <= MAX_BYTES);
+            assert!(cache.state().order(Origin::Read).bytes <= MAX_READ_BYTES);
         }
-        // Six of ten fit.
+        // Nearly half of them fit.
         assert!(80 < found, "{found}");
     }
 
     #[test]
     fn cache_with_content_larger_than_itself_holds_it_until_the_next() {
-        let (large, small) = (content(1, MAX_BYTES / 4), content(2, 1));
+        let (large, small) = (content(1, MAX_STORED_BYTES / 4), content(2, 1));
         let cache = Cache::default();
         cache.insert(1, &small);
         cache.insert(2, &large);
@@ -189,12 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn cache_that_reads_filled_is_reduced_by_what_is_stored() {
+    fn cache_keeps_what_was_read_beside_what_is_stored() {
         let cache = Cache::default();
         (0..40).for_each(|at| cache.insert_if_room(i64::from(at), &content(at, 1 << 18)));
-        assert!((0..40).all(|id| cache.find(id).is_some()));
-        cache.insert(40, &content(40, 1 << 18));
-        assert!((0..26).all(|id| cache.find(id).is_none()) && (26..41).all(|id| cache.find(id).is_some()));
+        (40..80).for_each(|at| cache.insert(i64::from(at), &content(at, 1 << 18)));
+        let cached: Vec<_> = (0..80).filter(|id| cache.find(*id).is_some()).collect();
+        assert_eq!(cached, (0..40).chain(65..80).collect::<Vec<_>>());
     }
 
     #[test]
@@ -205,8 +242,10 @@ mod tests {
             assert_eq!(cache.find_equal(&content(7, 2)).map(|(id, _)| id), Some(id));
             cache.remove(id);
         }
-        let state = cache.state();
-        assert_eq!((state.bytes, state.by_id.len(), state.by_hash.len()), (0, 0, 0));
-        assert!(state.order.len() <= 1025, "{}", state.order.len());
+        let mut state = cache.state();
+        assert_eq!((state.by_id.len(), state.by_hash.len()), (0, 0));
+        let Order { ids, count, bytes } = state.order(Origin::Stored);
+        assert_eq!((*count, *bytes), (0, 0));
+        assert!(ids.len() <= 1025, "{}", ids.len());
     }
 }
