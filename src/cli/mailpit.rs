@@ -191,7 +191,7 @@ impl StandIn {
             match flag.as_str() {
                 "version" => self.action = Action::Version,
                 "readyz" => self.action = Action::Readyz { wait, timeout },
-                "--wait" if is_ready => wait = given.as_deref() != Some("false"),
+                "--wait" if is_ready => wait = given.as_deref().is_none_or(is_true),
                 "--timeout" if is_ready => {
                     let value = given.or_else(|| arguments.next()).context("--timeout needs a value")?;
                     timeout = span::parse(&value).map_err(anyhow::Error::msg)?;

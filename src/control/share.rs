@@ -56,11 +56,13 @@ impl EventPage {
     /// as the newest. `missed` is how many were dropped before the first of them.
     pub(super) fn after(event_log: &EventLog, since: u64) -> Self {
         let mut subscription = event_log.subscribe(since.min(event_log.last_seq()));
-        let (events, missed) = match subscription.try_next() {
-            Ok(events) => (events, 0),
-            Err(Lagged { missed }) => (subscription.try_next_kept(), missed),
-        };
-        Self { last: subscription.position(), missed, events }
+        let mut missed = 0;
+        loop {
+            match subscription.try_next() {
+                Ok(events) => return Self { last: subscription.position(), missed, events },
+                Err(Lagged { missed: more }) => missed += more,
+            }
+        }
     }
 }
 

@@ -53,7 +53,11 @@ impl Subscription {
     /// The next events that the log still has, without waiting, as [`Subscription::try_next`] returns them; those before
     /// them that were missed are skipped.
     pub fn try_next_kept(&mut self) -> Vec<Arc<Event>> {
-        self.try_next().or_else(|_| self.try_next()).unwrap_or_default()
+        loop {
+            if let Ok(events) = self.try_next() {
+                return events;
+            }
+        }
     }
 
     /// Waits for the next events; at least one.

@@ -67,9 +67,11 @@ impl Content {
 
     /// The header fields, each with its line end: all before the first empty line, or all if there is none.
     pub fn header(&self) -> &[u8] {
-        let empty_line = memchr::memmem::find(&self.bytes, b"\r\n\r\n").map(|at| at + 2);
-        let end = if self.bytes.starts_with(b"\r\n") { Some(0) } else { empty_line };
-        &self.bytes[..end.unwrap_or(self.bytes.len())]
+        if self.bytes.starts_with(b"\r\n") {
+            return b"";
+        }
+        let end = memchr::memmem::find(&self.bytes, b"\r\n\r\n").map_or(self.bytes.len(), |at| at + 2);
+        &self.bytes[..end]
     }
 
     /// BLAKE3 hash of the bytes, by which the store finds equal contents; of [`Content::stored`], the hash that was

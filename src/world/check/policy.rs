@@ -154,9 +154,11 @@ impl Check<'_> {
         clients
     }
 
-    /// Reports `starttls` at any MTA but the entry, where it has no effect.
+    /// Reports `starttls` at any MTA but the entry, where it has no effect; that of an external one is reported with its
+    /// other settings.
     pub(super) fn check_starttls(&mut self, file: &WorldFile, entry: &str) {
-        for (name, table) in file.mta.iter().filter(|(name, _)| name.get_ref() != entry) {
+        let is_checked = |table: &MtaTable| !matches!(table.engine, EngineName::External);
+        for (name, table) in file.mta.iter().filter(|(name, table)| name.get_ref() != entry && is_checked(table)) {
             if let Some(starttls) = &table.starttls {
                 let text = format!(
                     "`starttls` is for the public port `smtp`, which is that of the entry, `{entry}`; leave it out for \
