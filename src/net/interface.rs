@@ -16,8 +16,8 @@ use super::memory::{Latency, MemoryNetwork};
 use super::stream::Raw;
 use super::{Datagrams, Error, LinkFaults, Listener, Stream};
 
-/// Attempts to find a port that is free for both TCP and UDP.
-const MAX_PORT_ATTEMPTS: u32 = 16;
+/// Attempts to find an ephemeral port that stays free, and is so for both TCP and UDP.
+pub(super) const MAX_PORT_ATTEMPTS: u32 = 16;
 /// Time limit for connecting to one address, so that an address that does not answer does not delay the next for long.
 /// The minutes of RFC 5321 §4.5.3.2 apply once the connection is open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::interface::Kind;
+use super::interface::{Kind, MAX_PORT_ATTEMPTS};
 use super::listener::{BACKLOG, Source, bound_socket};
 use super::{Datagrams, Error, Interface, LinkFaults, Listener, Net};
 
@@ -37,13 +37,8 @@ impl Interface {
         let (address, reserved) = match net.kind() {
             Kind::Memory(network) => (network.listen(address)?.address, None),
             Kind::Loopback(_) | Kind::Sockets => {
-                // A socket that was bound to port 0 knows its port.
-                let socket = bound_socket(address).map_err(|error| Error::of_bind(address, error))?;
-                // Two that do not listen can have the same port: only one that listens shows that it is free.
-                let listener = socket.listen(BACKLOG).map_err(|error| Error::of_bind(address, error))?;
-                let address = listener.local_addr()?;
-                drop(listener);
-                (address, Some(bound_socket(address).map_err(|error| Error::of_bind(address, error))?))
+                let (found, socket) = reserved_socket(address).map_err(|error| Error::of_bind(address, error))?;
+                (found, Some(socket))
             }
         };
         Ok(PublicPort(Arc::new(Inner { net, address, host, reserved: Mutex::new(reserved) })))
@@ -58,6 +53,23 @@ impl Interface {
         let address = listener.address();
         drop((listener, datagrams));
         self.reserve_public(address).await
+    }
+}
+
+/// Binds a port that is free, but does not listen; for port 0, an ephemeral one: if another program takes the one that was
+/// found first, another. Returns the address, with the real port, and the socket.
+fn reserved_socket(address: SocketAddr) -> io::Result<(SocketAddr, TcpSocket)> {
+    let mut tries = 0..if address.port() == 0 { MAX_PORT_ATTEMPTS } else { 0 };
+    let reserve = || {
+        // Two that do not listen can have the same port: only one that listens shows that it is free.
+        let found = bound_socket(address)?.listen(BACKLOG)?.local_addr()?;
+        io::Result::Ok((found, bound_socket(found)?))
+    };
+    loop {
+        match reserve() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries.next().is_some() => {}
+            reserved => return reserved,
+        }
     }
 }
 
