@@ -132,7 +132,7 @@ impl Fetch {
         Ok(())
     }
 
-    /// Prints a message as a letter with `--show`, as JSON with `--json`, else as one line. `file`, where it was saved,
+    /// Prints a message to be read with `--show`, as JSON with `--json`, else as one line. `file`, where it was saved,
     /// is in the JSON only.
     fn print(&self, number: u32, bytes: &[u8], file: Option<&Path>) {
         let message = MessageParser::new().parse_headers(bytes);

@@ -30,7 +30,7 @@ impl OutputBuffer {
     }
 
     /// Adds a message, which is sent dot-stuffed and ended by a line with a dot; with `body_lines`, only its header and
-    /// that many lines of its body. Returns how many octets of the message are sent, without stuffed dots and the final
+    /// that many lines of its body. Returns how many bytes of the message are sent, without stuffed dots and the final
     /// line.
     pub(super) fn message(&mut self, message: &Message, body_lines: Option<usize>) -> usize {
         let message = DotStuffer::of(message, body_lines);

@@ -36,7 +36,7 @@ struct CacheState {
     reads: usize,
 }
 
-/// What brought a content into the cache.
+/// Why a content is cached: it was stored, or it was read.
 #[derive(Clone, Copy, PartialEq)]
 enum Origin {
     Stored,

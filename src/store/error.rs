@@ -85,6 +85,6 @@ pub(super) enum Failure {
     /// Nothing is stored, as on a full disk. The store goes on.
     Refused(Error),
     /// What is on the disk is unknown: putting it on stable storage failed, what the system still believes to be written
-    /// may be lost, and asking again would not tell. The store stops.
+    /// may be lost, and a second sync would not report it. The store stops.
     Fatal(Error),
 }
