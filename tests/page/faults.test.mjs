@@ -2,6 +2,16 @@
 import { test } from "node:test";
 import { api, close, empty, open, row, send } from "./browser.mjs";
 
+/** Waits until a message is in the queue of mta-relay, and in no other. */
+async function waitsAtRelay(id) {
+    for (let tries = 0; tries < 200; tries++) {
+        const all = await api("GET", `queue?id=${id}`), there = await api("GET", `queue?id=${id}&host=mta-relay`);
+        if (all.total === 1 && there.total === 1) return;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error(`${id} is not in the queue of mta-relay`);
+}
+
 test("fault_begun_and_ended_in_the_page_delays_a_letter", async () => {
     await empty();
     const world = await open("/world/mta-sina");
@@ -30,7 +40,7 @@ test("fault_that_ended_before_the_page_was_opened_is_still_a_band_of_the_journey
     await empty();
     const fault = await api("POST", "faults", { kind: "reply", host: "mta-sina", at: "rcpt", reply: "451 4.7.1 busy" });
     const id = await send({ Subject: "late unseen" });
-    for (let tries = 0; tries < 100 && (await api("GET", `queue?id=${id}&host=mta-relay`)).total === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+    await waitsAtRelay(id);
     await api("DELETE", `faults/${fault.id}`);
     await api("POST", "hosts/mta-sina/off");
     await api("POST", "queue/flush?all=true");
@@ -48,19 +58,19 @@ test("fault_that_ended_before_the_page_was_opened_is_still_a_band_of_the_journey
     await close(page);
 });
 
-test("host_switched_off_in_the_page_is_off_and_its_queue_can_be_held_and_deleted", async () => {
+test("host_switched_off_in_the_page_is_off_and_its_queue_can_be_held_and_deleted", async (t) => {
     await empty();
+    t.after(() => api("POST", "hosts/mta-sina/on"));
     const page = await open("/world/mta-sina");
     await page.getByRole("button", { name: "Switch off" }).click();
     await page.getByRole("button", { name: "Switch on" }).waitFor();
     await page.locator(".node.bad", { hasText: "mta-sina" }).waitFor();
-    await send({ Subject: "waits" });
+    await waitsAtRelay(await send({ Subject: "waits" }));
     await page.goto(new URL("/queues", page.url()).href);
     await page.getByRole("button", { name: "Hold" }).click();
     await page.getByRole("cell", { name: "held" }).waitFor();
     await page.getByRole("button", { name: "Delete" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.getByText("Nothing waits").waitFor();
-    await api("POST", "hosts/mta-sina/on");
     await close(page);
 });
