@@ -226,9 +226,9 @@ impl JourneyState {
     }
 
     /// Updates the state by one event, which it does not know yet: counts it, moves the beginning back to its time if
-    /// that is earlier, and sets the status of its recipients. A delivery, failure, deletion or expansion replaces any
-    /// status, and a further delivery counts as one more copy; the others change only what is in transit, relayed or
-    /// gone. A host that was only tried, and fetching, change none.
+    /// that is earlier, and sets the status of its recipients. A delivery or expansion replaces any status, and a further
+    /// delivery counts as one more copy; a failure or deletion replaces any but a delivery; the others change only what
+    /// is in transit, relayed or gone. A host that was only tried, and fetching, change none.
     fn add(&mut self, event: &Event) {
         self.event_count += 1;
         self.last_seq = self.last_seq.max(event.seq);
@@ -251,12 +251,10 @@ impl JourneyState {
             }
             EventKind::Failed { recipients, reason, report, in_doubt, .. } => {
                 self.in_doubt |= in_doubt;
-                let status = RecipientStatus::Failed { reason: reason.clone(), report: *report };
-                self.recipients.extend(recipients.iter().map(|recipient| (recipient.clone(), status.clone())));
+                self.give_up(recipients, RecipientStatus::Failed { reason: reason.clone(), report: *report });
             }
             EventKind::Deleted { recipients } => {
-                let status = RecipientStatus::Deleted { at: event.host.to_string() };
-                self.recipients.extend(recipients.iter().map(|recipient| (recipient.clone(), status.clone())));
+                self.give_up(recipients, RecipientStatus::Deleted { at: event.host.to_string() });
             }
             EventKind::Deferred { recipients, reason, until, in_doubt, .. } => {
                 self.in_doubt |= in_doubt;
@@ -310,6 +308,17 @@ impl JourneyState {
             let status = status.or_insert(RecipientStatus::Underway { at: String::new() });
             if status.is_open() {
                 *status = change(status);
+            }
+        }
+    }
+
+    /// Sets the status of recipients, failed or deleted, that a host has given up. Those that have the message keep
+    /// theirs: after an attempt in doubt, the host did not know.
+    fn give_up(&mut self, recipients: &[Address], given_up: RecipientStatus) {
+        for recipient in recipients {
+            let status = self.recipients.entry(recipient.clone()).or_insert_with(|| given_up.clone());
+            if !matches!(status, RecipientStatus::Delivered { .. }) {
+                *status = given_up.clone();
             }
         }
     }
@@ -469,6 +478,25 @@ pub(super) mod tests {
         let twice = [received(&["a@x.test"]), delivered("a@x.test"), delivered("a@x.test")];
         for state in [state([received(&["a@x.test"]), deleted]), state(twice)] {
             assert!(state.is_settled() && !state.arrived_once());
+        }
+    }
+
+    #[test]
+    fn journey_that_failed_or_was_deleted_after_it_was_delivered_stays_delivered() {
+        let recipients = vec![address("a@x.test")];
+        let failed = EventKind::Failed {
+            recipients: recipients.clone(),
+            by: None,
+            reason: "no reply".to_owned(),
+            report: None,
+            in_doubt: true,
+            attempt: None,
+        };
+        for given_up in [failed, EventKind::Deleted { recipients }] {
+            let before = state([received(&["a@x.test"]), given_up.clone()]);
+            assert!(before.is_settled() && !before.arrived_once(), "{given_up:?}");
+            let after = state([received(&["a@x.test"]), delivered("a@x.test"), given_up.clone()]);
+            assert!(after.arrived_once(), "{given_up:?}");
         }
     }
 

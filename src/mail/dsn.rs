@@ -245,7 +245,9 @@ fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
         }
     }
     // A truncated message has no closing delimiter.
-    ends.push(body.len());
+    if ends.len() <= MAX_PARTS {
+        ends.push(body.len());
+    }
     let part = |start: usize, end: usize| {
         let part = &body[start + delimiter.len()..end];
         // A part starts after the line of its delimiter; there is none after the closing delimiter.
@@ -336,6 +338,18 @@ mod tests {
             let nested = format!("Content-Type:multipart/report;boundary=b\n\n{start}{message}{message}\n--b--");
             assert_eq!(DeliveryReport::read(nested.as_bytes()), None);
         }
+    }
+
+    #[test]
+    fn report_with_many_parts_is_read_as_far_as_the_limit() {
+        let status = "Reporting-MTA: dns; a.test\r\n\r\nFinal-Recipient: rfc822; bob@b.test\r\nAction: failed\r\nStatus: 5.1.1\r\n";
+        let read = |parts_before| {
+            let others = "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n".repeat(parts_before);
+            let text = report(status).replacen("--b\r\n\r\nIt failed.\r\n", &others, 1);
+            DeliveryReport::read(text.as_bytes())
+        };
+        assert!(read(MAX_PARTS - 1).is_some());
+        assert!(read(MAX_PARTS).is_none());
     }
 
     #[test]

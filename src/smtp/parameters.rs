@@ -26,6 +26,8 @@ pub(super) struct Mail {
     pub(super) envid: Option<String>,
     /// `REQUIRETLS`. RFC 8689 §2.
     pub(super) require_tls: bool,
+    /// Whether there is `AUTH=`, the original submitter, who is not trusted, which RFC 4954 §5 allows.
+    pub(super) auth: bool,
 }
 
 impl Mail {
@@ -42,8 +44,7 @@ impl Mail {
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Return::Full),
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Return::Headers),
                 ("ENVID", Some(envid)) => mail.envid = Some(within(envid, MAX_ENVID_BYTES)?),
-                // RFC 4954 §5: the original submitter. It is not trusted, which the RFC allows.
-                ("AUTH", Some(user)) => drop(xtext::decode(user)?),
+                ("AUTH", Some(user)) => mail.auth = xtext::decode(user).map(|_| true)?,
                 _ => return None,
             }
             Some(())
@@ -51,8 +52,7 @@ impl Mail {
         Ok(mail)
     }
 
-    /// Whether the command has parameters, which only a client that sent EHLO may use. `AUTH=`, which is dropped, does
-    /// not count.
+    /// Whether the command has parameters, which only a client that sent EHLO may use.
     pub(super) fn is_extended(&self) -> bool {
         *self != Self { reverse_path: self.reverse_path.clone(), ..Self::default() }
     }

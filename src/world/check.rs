@@ -19,6 +19,9 @@ use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, UserTa
 use super::{Domain, Engine, Host, HostName, Mda, Mta, Quota, Role, Service, User, World};
 use crate::mail::{Address, domain_key};
 
+/// The default of `size_max`, in bytes.
+const DEFAULT_MAX_SIZE: usize = 50 * 1024 * 1024;
+
 /// The problems of an invalid world file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidWorld {
@@ -165,11 +168,12 @@ impl Check<'_> {
             self.host(&mut all, name, &table.name, &table.address, Role::Mua);
         }
         for (name, table) in &file.mta {
-            let role = Role::Mta(Box::new(self.mta(name, table)));
+            let role = Role::Mta(Box::new(self.mta(table)));
             self.host(&mut all, name, &table.name, &table.address, role);
         }
         for (name, table) in &file.mda {
-            let role = Role::Mda(Mda { size_max: table.size_max, mailboxes: table.mailboxes });
+            let role =
+                Role::Mda(Mda { size_max: table.size_max.unwrap_or(DEFAULT_MAX_SIZE), mailboxes: table.mailboxes });
             self.host(&mut all, name, &table.name, &table.address, role);
         }
         all.hosts
@@ -177,12 +181,12 @@ impl Check<'_> {
 
     /// The settings of an MTA, with defaults; reports invalid ones. The hosts named in them are checked once all hosts
     /// are known.
-    fn mta(&mut self, name: &Spanned<String>, table: &MtaTable) -> Mta {
+    fn mta(&mut self, table: &MtaTable) -> Mta {
         Mta {
             smarthost: table.smarthost.as_ref().map(|name| Arc::from(name.get_ref().as_str())),
             relay_from: self.relay_from(table),
-            size_max: table.size_max,
-            policy: self.policy(name, table),
+            size_max: table.size_max.as_ref().map_or(DEFAULT_MAX_SIZE, |size_max| *size_max.get_ref()),
+            policy: self.policy(table),
             starttls: table.starttls.as_ref().is_some_and(|starttls| *starttls.get_ref()),
             engine: engine::engine(table),
             retry: self.retry(table),

@@ -146,8 +146,7 @@ pub(super) struct MtaTable {
     #[serde(default)]
     pub(super) relay_from: Vec<Spanned<String>>,
     /// The largest accepted message, in bytes. RFC 1870.
-    #[serde(default = "size_max")]
-    pub(super) size_max: usize,
+    pub(super) size_max: Option<Spanned<usize>>,
     /// Whether it offers STARTTLS at the public port `smtp`; not by default.
     pub(super) starttls: Option<Spanned<bool>>,
     /// Recipients per message; RFC 5321 §4.5.3.1.8 asks for at least 100, which is not enforced.
@@ -200,16 +199,10 @@ pub(super) struct MdaTable {
     pub(super) name: Option<Spanned<String>>,
     pub(super) address: Spanned<Addresses>,
     /// The largest accepted message, in bytes.
-    #[serde(default = "size_max")]
-    pub(super) size_max: usize,
+    pub(super) size_max: Option<usize>,
     /// Whether its mailboxes are also kept as Maildirs, which other programs can change.
     #[serde(default)]
     pub(super) mailboxes: MailboxForm,
-}
-
-/// The default of `size_max`, in bytes: 50 MiB.
-fn size_max() -> usize {
-    50 * 1024 * 1024
 }
 
 /// `[[mta.NAME.routes]]`.

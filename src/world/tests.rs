@@ -194,6 +194,7 @@ fn world_file_with_contradicting_policy_is_refused_with_advice() {
         ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ngreylisting = {}", "\"external\" has no `greylisting`"),
         ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ntls = \"required\"", "own configuration for `tls`"),
         ("engine = \"external\"\nat = \"127.0.0.1:2525\"\nstarttls = false", "own configuration for this"),
+        ("engine = \"external\"\nat = \"127.0.0.1:2525\"\nsize_max = 1000", "own configuration for this"),
     ] {
         let found = problems_of(keys, "");
         assert!(found.contains(wanted), "{keys}: {found}");

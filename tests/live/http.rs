@@ -137,8 +137,16 @@ fn http_and_mailboxes_show_each_others_changes() {
     assert_eq!(http.get("/api/v1/messages?mailbox=friend@sina.test")["total"], 1);
     assert_eq!(http.get("/api/v1/messages?mailbox=who@sina.test")["total"], 0);
 
+    for body in [json!({ "IDs": [id], "Read": true }), json!({ "Read": true })] {
+        http.change("PUT", "/api/v1/messages?mailbox=me@163.test&folder=INBOX", &body);
+        assert_eq!(unseen(&mut http, "me@163.test"), Some((1, 0)));
+        assert_eq!(unseen(&mut http, "friend@sina.test"), Some((1, 1)), "another mailbox");
+        http.change("PUT", "/api/v1/messages?mailbox=me@163.test", &json!({ "IDs": [id], "Read": false }));
+        assert_eq!(unseen(&mut http, "me@163.test"), Some((1, 1)));
+    }
     http.change("PUT", "/api/v1/messages", &json!({ "IDs": [id], "Read": true }));
     assert_eq!(unseen(&mut http, "me@163.test"), Some((1, 0)));
+    assert_eq!(unseen(&mut http, "friend@sina.test"), Some((1, 0)));
     http.change("PUT", "/api/v1/tags", &json!({ "ids": [id], "tags": ["big one", "b"] }));
     let flags = http.get("/api/v1/mailboxes/messages?account=friend@sina.test&mailbox=INBOX").to_string();
     assert!(flags.contains("big+one") && flags.contains("Seen"), "{flags}");

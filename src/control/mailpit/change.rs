@@ -56,8 +56,8 @@ fn read_body<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T>
 
 /// Marks messages as read or unread: those with the ids, or that match, or all.
 ///
-/// Unread, if the body has no `Read`. With ids, the parameters have no effect, and unknown ids are left out. Answers
-/// `ok`; 400 if there are ids and a search.
+/// Unread, if the body has no `Read`. With `mailbox`, and perhaps its `folder`, only the copies there. With ids, the
+/// other parameters have no effect, and unknown ids are left out. Answers `ok`; 400 if there are ids and a search.
 #[utoipa::path(
     put,
     path = "/api/v1/messages",
@@ -73,8 +73,9 @@ pub(super) async fn mark(State(running): AppState, Query(query): Query<ListQuery
     if !ids.is_empty() && !search.is_empty() {
         return Err(Failure::invalid("you may specify either IDs or a search query, not both"));
     }
+    let which = query.copies(&running)?;
     if !ids.is_empty() {
-        running.mailboxes.mark_entries(&numbers_of(catalogue, &ids)?, read).await?;
+        running.mailboxes.mark_entries(&numbers_of(catalogue, &ids)?, &which, read).await?;
         return Ok(done());
     }
     let filter = query.filter(&running, Some(&search))?;
@@ -83,7 +84,7 @@ pub(super) async fn mark(State(running): AppState, Query(query): Query<ListQuery
         let numbers = catalogue.numbers(&filter, Window { below, skip: 0, limit: BATCH }).await?;
         let Some(last) = numbers.last() else { return Ok(done()) };
         below = *last;
-        running.mailboxes.mark_entries(&numbers, read).await?;
+        running.mailboxes.mark_entries(&numbers, &which, read).await?;
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Answer, AppState, Failure, catalogue, extract};
 use crate::auth::md5_hex;
 use crate::catalogue::{Entry, Part, Placement, parts};
 use crate::host::RunningWorld;
+use crate::mda::CopyFilter;
 use crate::sync::beside_others;
 
 /// What a browser may do with bytes of a message: show them, and nothing else.
@@ -54,7 +55,7 @@ pub(super) async fn message(
     let entry = find(&running, &id, &query).await?;
     let message = details(&running, &entry)?;
     if entry.is_unread {
-        running.mailboxes.mark_entries(&[entry.number], true).await?;
+        running.mailboxes.mark_entries(&[entry.number], &CopyFilter::default(), true).await?;
     }
     Ok(Json(message))
 }

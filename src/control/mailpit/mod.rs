@@ -15,7 +15,7 @@
 //! | `/api/events` | a websocket with changes |
 //!
 //! Ours, beyond Mailpit's: `POST /api/v1/messages/move` moves messages to another folder, `/api/v1/message/ID/thread` lists those of
-//! its thread; `mailbox=ADDRESS` narrows every list, search and change to one mailbox, with `folder=NAME` to one folder of it; `wait=30s` on a list, a search
+//! its thread; `mailbox=ADDRESS` narrows every list, search and change but of tags to one mailbox, with `folder=NAME` to one folder of it; `wait=30s` on a list, a search
 //! and `message/latest` waits for a match; `cursor` continues a list after `next`. `latest` stands for the newest message.
 
 mod change;

@@ -17,7 +17,7 @@ use crate::store::Transaction;
 const BATCH: usize = 200;
 
 /// Which copies of an entry; all that is given must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyFilter {
     /// Only those of the account with this key.
     pub account: Option<String>,
@@ -26,18 +26,21 @@ pub struct CopyFilter {
 }
 
 impl Mailboxes {
-    /// Marks all copies of entries as read if `seen`, else as unread; also those that are delivered later. In commits
-    /// of 200 entries, of which those before an error stay.
+    /// Marks the copies of entries that pass the filter as read if `seen`, else as unread; without a filter all, also
+    /// those that are delivered later. In commits of 200 entries, of which those before an error stay.
     ///
     /// # Errors
     /// The change cannot be stored.
-    pub async fn mark_entries(&self, entries: &[i64], seen: bool) -> Result<(), Error> {
+    pub async fn mark_entries(&self, entries: &[i64], which: &CopyFilter, seen: bool) -> Result<(), Error> {
         let flags = Flags { system: SystemFlags::default().with(SystemFlags::SEEN), ..Flags::default() };
         let mode = if seen { StoreMode::Add } else { StoreMode::Remove };
+        let which = which.clone();
         self.each_batch(entries, move |transaction, batch| {
-            let (mode, flags) = (mode, flags.clone());
-            batch.iter().try_for_each(|entry| catalogue::expect_seen(transaction, *entry, seen))?;
-            change_copies(transaction, batch, |mailbox, uids| set_flags(transaction, mailbox, uids, mode, &flags))
+            if which == CopyFilter::default() {
+                batch.iter().try_for_each(|entry| catalogue::expect_seen(transaction, *entry, seen))?;
+            }
+            let mark = |mailbox, uids: &[Uid]| set_flags(transaction, mailbox, uids, mode, &flags);
+            change_copies(transaction, batch, &which, mark)
         })
         .await
     }
@@ -56,7 +59,7 @@ impl Mailboxes {
                 catalogue::expect_tags(transaction, *entry, &keywords)?;
                 catalogue::set_tags(transaction, *entry, tags.iter().map(String::as_str))?;
             }
-            change_copies(transaction, batch, |mailbox, uids| {
+            change_copies(transaction, batch, &CopyFilter::default(), |mailbox, uids| {
                 sqlite::set_flags(transaction, mailbox, uids, |old| {
                     let mut new = old.clone();
                     new.keywords.retain(|word| word.starts_with('$'));
@@ -157,14 +160,15 @@ impl Mailboxes {
     }
 }
 
-/// Calls `change` once for each mailbox with copies of these entries, with its id and the UIDs of the copies,
-/// ascending. Returns these changes, and all the entries as changed, for the catalogue.
+/// Calls `change` once for each mailbox with copies of these entries that pass the filter, with its id and the UIDs of
+/// the copies, ascending. Returns these changes, and all the entries as changed, for the catalogue.
 fn change_copies(
     transaction: &Transaction<'_>,
     entries: &[i64],
+    which: &CopyFilter,
     change: impl Fn(i64, &[Uid]) -> Result<super::open_mailbox::Change, Error>,
 ) -> Result<CommittedChanges, Error> {
-    let by_mailbox = copies_by_mailbox(transaction, entries, &CopyFilter::default())?;
+    let by_mailbox = copies_by_mailbox(transaction, entries, which)?;
     let changes = by_mailbox.into_iter().map(|(mailbox, uids)| change(mailbox, &uids));
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     let entries = Changes { changed: entries.iter().copied().collect(), ..Changes::default() };

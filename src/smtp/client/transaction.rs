@@ -100,6 +100,7 @@ impl Transaction {
             ret: envelope.ret.filter(|_| dsn),
             envid: envelope.envid.filter(|_| dsn),
             require_tls: envelope.require_tls,
+            auth: false,
             reverse_path: envelope.reverse_path.map(known),
         };
         let recipient = |recipient: Recipient| match dsn {

@@ -93,12 +93,13 @@ impl Check<'_> {
         }
     }
 
-    /// Reports smarthost, relaying clients, routes, TLS, logins, the limit of connections, retries and timeouts of an
-    /// external MTA, which has these in its own configuration.
+    /// Reports smarthost, relaying clients, routes, TLS, logins, the limits of connections and sizes, retries and
+    /// timeouts of an external MTA, which has these in its own configuration.
     fn reject_external_settings(&mut self, name: &Spanned<String>, table: &MtaTable) {
         let named = table.smarthost.iter().chain(&table.relay_from).chain(table.routes.iter().map(|route| &route.to));
         let others = [
             table.connections_max.as_ref().map(Spanned::span),
+            table.size_max.as_ref().map(Spanned::span),
             table.starttls.as_ref().map(Spanned::span),
             table.retry.as_ref().map(Spanned::span),
             table.timeouts.as_ref().map(Spanned::span),

@@ -21,12 +21,13 @@ const MAX_LIMIT: usize = 999_999;
 impl Check<'_> {
     /// The policy of one MTA, with defaults; reports invalid settings, and a `size_max` of 0. Hosts in it are checked
     /// by [`Check::check_named_hosts`], once all are known.
-    pub(super) fn policy(&mut self, name: &Spanned<String>, table: &MtaTable) -> Policy {
+    pub(super) fn policy(&mut self, table: &MtaTable) -> Policy {
         let mut limit = |limit: &Option<Spanned<usize>>| limit.as_ref().map(|limit| self.limit(limit));
         let (recipients, transactions, domains) =
             (limit(&table.recipients_max), limit(&table.transactions_max), limit(&table.recipient_domains_max));
-        if table.size_max == 0 {
-            self.report(name.span(), "size_max = 0 would refuse all messages; set the bytes of the largest".to_owned());
+        if let Some(size_max) = table.size_max.as_ref().filter(|size_max| *size_max.get_ref() == 0) {
+            let text = "size_max = 0 would refuse all messages; set the bytes of the largest";
+            self.report(size_max.span(), text.to_owned());
         }
         Policy {
             recipients_max: recipients.unwrap_or(DEFAULT_MAX_RECIPIENTS),

@@ -254,6 +254,8 @@ fn limits_when_exceeded_refuse_without_asking_the_owner() {
         S: 250 mx.b.test greets a.test
         C: MAIL FROM:<> SIZE=1
         S: 555 5.5.4 Parameters require EHLO
+        C: MAIL FROM:<> AUTH=<>
+        S: 555 5.5.4 Parameters require EHLO
         C: MAIL FROM:<é@a.test>
         S: 553 5.6.7 Address requires MAIL with SMTPUTF8
         C: MAIL FROM:<ann@a.test>
