@@ -119,7 +119,8 @@ impl JourneyCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The ids of the journeys that the options select, newest first, up to `--last`; none if there is none yet.
+    /// The ids of the journeys that the options select, newest first, up to `--last`; none if there is none yet. An id
+    /// that was given is returned as it is, without a request, whether or not there is such a journey.
     async fn selected_ids(&self, client: &Client) -> anyhow::Result<Vec<JourneyId>> {
         if let Some(id) = self.id {
             return Ok(vec![id]);

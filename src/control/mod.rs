@@ -459,8 +459,8 @@ struct Done {}
 
 /// Imports the events of another process of the world.
 ///
-/// They get new numbers in the event log; those that were imported before are skipped. Answers `{}`, and 400 if
-/// `source` is no host of this world.
+/// They get new numbers in the event log; those of this `instance` of `source` that were imported before are skipped.
+/// Answers `{}`, and 400 if `source` is no host of this world.
 #[utoipa::path(
     post,
     path = share::EVENTS,

@@ -27,8 +27,9 @@ pub enum Transport {
 }
 
 impl Zones {
-    /// Answers one query in wire format. FORMERR if it cannot be parsed or has more than one question, or NOTIMP then
-    /// if it is of another operation. `None` for a message without a valid header, or a response, which get no answer.
+    /// Answers one query in wire format. One that cannot be parsed, or does not have one question, gets FORMERR, or
+    /// NOTIMP if its operation is not QUERY; for others see `respond`. `None`, for no answer, if the message
+    /// has no valid header or is a response, or the answer cannot be encoded.
     pub fn answer(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let header = Header::read(&mut BinDecoder::new(query)).ok()?;
         if header.message_type == MessageType::Response {

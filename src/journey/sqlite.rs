@@ -274,7 +274,8 @@ fn part_number(part: Part) -> u8 {
     }
 }
 
-/// What is stored of a journey; `None` if there is none with this id.
+/// What is stored of the journey with this id; `None` if there is none. A column that cannot be read is no error: then
+/// the state is `None`, or there are no batches.
 pub(super) fn find(connection: &Connection, id: JourneyId) -> Result<Option<Stored>, Error> {
     let mut query = connection.prepare_cached("SELECT number, state, batches FROM journey WHERE id = ?1")?;
     let read = |row: &Row<'_>| Ok(Stored { number: row.get(0)?, state: state(row, 1), batches: batches(row, 2) });

@@ -87,7 +87,7 @@ pub(super) struct FileMessage {
 }
 
 impl FileMessage {
-    /// The file, with its number in an mbox.
+    /// The path of the file, followed by `#` and the number of the message if it is an mbox.
     pub(super) fn name(&self) -> String {
         numbered(&self.path, self.number)
     }

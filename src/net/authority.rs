@@ -118,8 +118,8 @@ impl Authority {
         self.sign(names, -HOST_DAYS, -1)
     }
 
-    /// Issues a certificate for servers with a new key, valid from day `from` to day `to`, both relative to now. The
-    /// first name is also its common name.
+    /// Issues a certificate for servers with a new key, valid from day `from` to day `to`, both relative to now;
+    /// otherwise as [`Authority::issue`]. The first name, if any, is also its common name.
     fn sign(&self, names: &[String], from: i64, to: i64) -> Result<Identity, Error> {
         let mut params = CertificateParams::new(names).map_err(invalid)?;
         params.distinguished_name = DistinguishedName::new();
@@ -149,7 +149,7 @@ impl Authority {
 }
 
 /// The content of the root certificate of a world: a CA with the name `Postroad root of WORLD` and serial number 1,
-/// valid from the day before `now` for ten years.
+/// valid from the day before `now` until 3,650 days after it. An error if that is out of range.
 fn root(world: &str, now: Timestamp) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -45,9 +45,9 @@ CREATE TABLE segment (
     content_uses: None,
 };
 
-/// Stores a content with one use, or counts one more use of an equal one that is cached or was stored from this very
-/// value. Returns its id, which `content` keeps, and the content whose buffer is shared with the others that hold it.
-/// An equal one that is known to be damaged gets its bytes back.
+/// Counts one more use of an equal content that is cached, was stored from this very value, or is known to be damaged,
+/// which gets its bytes back; any other is stored with one use, even if an equal one is on disk. Returns its id, which
+/// `content` keeps, and the content whose buffer is shared with the others that hold it.
 ///
 /// # Errors
 /// SQLite refuses.

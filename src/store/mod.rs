@@ -175,8 +175,8 @@ impl Store {
         Ok(Self::with(Inner { backend: Backend::Disk(disk), cache, schemas: schemas.to_vec(), stopped, counters }))
     }
 
-    /// A database in memory, with segments in memory, that commits at the same moment without a thread: for virtual
-    /// time, and for tests of modules above.
+    /// A database in memory, with segments in memory, without a thread: it commits once all other tasks that can run
+    /// have run, so that no virtual time passes. For virtual time, and for tests of modules above.
     ///
     /// # Errors
     /// A schema is wrong.

@@ -200,8 +200,8 @@ impl Check<'_> {
         }
     }
 
-    /// Adds a host to `all`, and reports an invalid or used name or address, and a host without an address. Its default
-    /// name in the DNS is `NAME.test`.
+    /// Adds a host to `all` in any case, in place of one with this name, and reports an invalid or used name or address,
+    /// and a host without an address. Its default name in the DNS is `NAME.test`.
     fn host(
         &mut self,
         all: &mut CollectedHosts,
@@ -275,7 +275,9 @@ impl Check<'_> {
     }
 
     /// The declared domains by their key. The preferences of their MX are 10, 20, ...; those in one inner list have the
-    /// same. Reports invalid domains, those declared twice or without MX, and hosts that do not exist.
+    /// same. Reports, but does not leave out, invalid domains (their key is empty), those declared twice (the last one
+    /// counts) and those without MX, whose MX is no MTA or whose mailboxes are on no MDA. Reports an invalid catch-all,
+    /// and leaves it out.
     fn domains(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> BTreeMap<String, Domain> {
         let mut domains = BTreeMap::new();
         for (domain, table) in &file.domains {

@@ -190,8 +190,8 @@ pub fn set_state<'a>(
     set_tags(transaction, number, tags)
 }
 
-/// Replaces the tags of an entry, those that differ only in case being one; the keywords of its copies, also of those
-/// still to come, are not changed.
+/// Replaces the tags of an entry, which must exist; of those that differ only in case, the first is kept. The keywords
+/// of its copies, also of those still to come, are not changed.
 ///
 /// # Errors
 /// SQLite refuses.

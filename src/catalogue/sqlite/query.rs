@@ -177,9 +177,9 @@ fn parameter(values: &mut Vec<Value>, value: Value) -> String {
 }
 
 impl Statement {
-    /// Returns the SQL of a filter. If it has a folder, its mailbox does not count, as the folder is one of that. The
-    /// table that is read first is that of words, if a text is looked for in it; else that of the folder, of the
-    /// address, or of the entries.
+    /// Returns the SQL of a filter. If it has a folder, its mailbox is not compared, since every folder belongs to one
+    /// mailbox. The table that is read first is that of words, if it can find one of the texts; else that of the copies
+    /// in the folder, of the addresses of the mailbox, or of the entries.
     fn of(Filter { mailbox, folder, search }: &Filter) -> Self {
         let (mut values, mut conditions, mut matches) = (Vec::new(), vec!["TRUE".to_owned()], Vec::new());
         for term in &search.terms {

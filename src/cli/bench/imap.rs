@@ -56,7 +56,7 @@ impl ImapBench {
         self.read(&target, &mut figures).await?;
         self.change(&target, &mut figures).await?;
         if let Some(count) = self.idle {
-            idle(&target, count, &mut figures).await?;
+            measure_idle(&target, count, &mut figures).await?;
         }
         if figures.wants(FIRST_SELECT) && target.restart().await? {
             first_select(&target, &mut figures).await?;
@@ -206,9 +206,10 @@ async fn first_select(target: &Target, figures: &mut Figures) -> anyhow::Result<
     Ok(())
 }
 
-/// Measures the memory of each of `count` connections in IDLE but the first, which is left out where it cannot be
-/// measured; and the time from the end of an APPEND until all are notified.
-async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::Result<()> {
+/// Opens `count` connections in IDLE, and adds two figures: the memory that the server takes for each but the first,
+/// which loads the mailbox (left out where memory cannot be measured), and the time from the end of an APPEND until all
+/// are notified.
+async fn measure_idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let mut writer = Imap::open(target, 0).await?;
     // The first connection loads the mailbox.
     let mut waiting = vec![open_idle(target).await?];

@@ -21,7 +21,8 @@ impl ImapHandler {
     }
 
     /// Executes GETMETADATA of a mailbox, or of the server if its name is empty, RFC 5464 §4.2: writes the entries that
-    /// the request reaches, each once, and `NIL` for one that reaches none. Leaves out values longer than MAXSIZE;
+    /// the request reaches, each once, and `NIL` for one that reaches none; of the server, `/shared/admin` is always
+    /// there. Leaves out values longer than MAXSIZE;
     /// LONGENTRIES in the reply is the size of the longest of them.
     fn get_metadata(&mut self, get: &GetMetadata) -> Result<Reply, Failure> {
         let GetMetadata { mailbox, entries, depth, size_max } = get;

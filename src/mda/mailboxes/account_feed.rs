@@ -200,8 +200,8 @@ pub struct FeedUpdate {
 }
 
 impl FeedReader {
-    /// A receiver that wakes after every change of the account, also those of this session, which [`Self::read`] leaves
-    /// out.
+    /// A receiver of the number of the last change of the account, which wakes after every change from now on, also
+    /// those of this session, which [`Self::read`] leaves out.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.feed.last.subscribe()
     }

@@ -149,8 +149,8 @@ impl Queue {
 }
 
 impl Mta {
-    /// Deletes messages from the queue, also on a full disk, except those in flight, and records an event for each.
-    /// Returns their ids; one whose id cannot be read is deleted without either.
+    /// Deletes messages from the queue, also those on hold and on a full disk, except those in flight, and records an
+    /// event for each. Returns their ids; one whose id cannot be read is deleted without either.
     ///
     /// # Errors
     /// It could not be stored; then none is deleted, and they are due now, except those on hold. Or the queue could not

@@ -63,8 +63,8 @@ impl Usage {
         most
     }
 
-    /// Counts, before it is sent, a message to these recipients: as many transactions as the limit of recipients of one
-    /// requires and, if domains are limited, their domains.
+    /// Counts, before it is sent, a message to these recipients: as many transactions as it takes with the limit of
+    /// recipients per transaction and, if domains are limited, their domains.
     pub(super) fn note(&mut self, limits: &Limits, recipients: &[Recipient]) {
         self.transactions += recipients.len().div_ceil(limits.recipients_per_transaction());
         if limits.domains.is_some() {

@@ -184,7 +184,7 @@ impl Session {
         self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Takes the times that the session waited for the peer since the last call.
+    /// Takes how long the session waited for the peer since the last call, by purpose; not for AUTH and QUIT.
     pub fn take_waits(&mut self) -> Waits {
         self.stopwatch.take()
     }

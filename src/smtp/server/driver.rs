@@ -62,7 +62,7 @@ pub trait Policy: Clone + Send + Sync + 'static {
         None
     }
 
-    /// Decides whether to accept a recipient; the reply to RCPT. The session keeps those that were accepted.
+    /// The reply to RCPT. A positive one accepts the recipient, and the session adds it to the envelope.
     fn rcpt(&mut self, client: Client<'_>, from: &ReversePath, recipient: &Recipient) -> Reply;
 
     /// A refusal of DATA, or of the first BDAT; `None` accepts it. The envelope has the accepted recipients.
