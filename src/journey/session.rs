@@ -134,10 +134,23 @@ impl TimedTranscript {
     }
 
     /// Adds one line of this side, with its time in milliseconds since the beginning. Once the transcript is full, the
-    /// line is only counted as dropped.
-    fn note(&mut self, side: Side, line: &str, time: u32) {
+    /// line is only counted as dropped, and `time` is not called.
+    fn note(&mut self, side: Side, line: &str, time: impl FnOnce() -> u32) {
         self.transcript.note(side, line);
-        self.times.resize(self.transcript.len(), time);
+        self.add_time(time);
+    }
+
+    /// Adds one line that stands for this many bytes of message data, as [`Self::note`].
+    fn note_data(&mut self, side: Side, bytes: usize, time: impl FnOnce() -> u32) {
+        self.transcript.note_data(side, bytes);
+        self.add_time(time);
+    }
+
+    /// Adds the time of the last line, if it was kept.
+    fn add_time(&mut self, time: impl FnOnce() -> u32) {
+        if self.times.len() < self.transcript.len() {
+            self.times.push(time());
+        }
     }
 
     /// Approximate memory use in bytes.
@@ -156,6 +169,11 @@ impl Serialize for TimedTranscript {
         }
         Lines { lines: self.lines().collect(), dropped: self.transcript.dropped }.serialize(serializer)
     }
+}
+
+/// Milliseconds from `began` to `now`; [`u32::MAX`] if they are more, or `now` is earlier.
+fn millis(began: Timestamp, now: Timestamp) -> u32 {
+    now.duration_since(began).as_millis().try_into().unwrap_or(u32::MAX)
 }
 
 impl Session {
@@ -202,21 +220,15 @@ impl Session {
         }
     }
 
-    /// Milliseconds from the beginning to `now`; [`u32::MAX`] if they are more, or `now` is earlier.
-    fn time(&self, now: Timestamp) -> u32 {
-        now.duration_since(self.began).as_millis().try_into().unwrap_or(u32::MAX)
-    }
-
     /// Adds a line to the dialogue. A line of the server is judged as a reply, and begins the data of a message if it
     /// is 354, else ends it. A line of the client is the command of later refusals, and begins the data if it is BDAT.
-    fn note(&mut self, side: Side, line: &str, now: Timestamp) {
-        let time = self.time(now);
+    fn note(&mut self, side: Side, line: &str, now: impl Fn() -> Timestamp) {
         // POP3 and IMAP have no DATA, whatever their lines look like.
         let is_smtp = !matches!(self.protocol, Protocol::Pop3 | Protocol::Imap);
         match side {
             Side::Server => {
                 self.is_in_data = is_smtp && line.starts_with("354");
-                self.judge(line, now);
+                self.judge(line, &now);
             }
             Side::Client => {
                 // RFC 3030 §2.
@@ -225,12 +237,12 @@ impl Session {
                 self.command.extend(line.chars().take(MAX_NAME_CHARS));
             }
         }
-        self.dialogue.note(side, line, time);
+        self.dialogue.note(side, line, || millis(self.began, now()));
     }
 
     /// If the line of the server is a refusal, adds [`Outcome::WrongPassword`] or [`Outcome::Refused`], counts it, and
     /// lists it with the last command, up to 100. Other lines change nothing.
-    fn judge(&mut self, reply: &str, now: Timestamp) {
+    fn judge(&mut self, reply: &str, now: impl Fn() -> Timestamp) {
         let mut words = reply.split_ascii_whitespace();
         let is_refusal = match self.protocol {
             // RFC 5321 §4.2.1; only the last line of a reply, as all have the same code.
@@ -254,7 +266,7 @@ impl Session {
         self.refused += 1;
         if self.refusals.len() < MAX_LISTED {
             let reply = reply.trim_end().chars().take(MAX_NAME_CHARS).collect();
-            self.refusals.push(Refusal { at: now, command: self.command.clone(), reply });
+            self.refusals.push(Refusal { at: now(), command: self.command.clone(), reply });
         }
     }
 
@@ -307,15 +319,14 @@ impl Recorder {
         self.0.as_ref().map(|recording| recording.id)
     }
 
-    /// Applies a change to the conversation, if it is noted, with the current time, and reports the sizes before and
-    /// after to the list of conversations.
-    fn update(&self, change: impl FnOnce(&mut Session, Timestamp)) {
+    /// Applies a change to the conversation, if it is noted, with the clock, and reports the sizes before and after to
+    /// the list of conversations.
+    fn update(&self, change: impl FnOnce(&mut Session, &dyn Fn() -> Timestamp)) {
         if let Some(recording) = &self.0 {
-            let now = recording.sessions.now();
             let (before, after) = {
                 let mut session = lock(&recording.session);
                 let before = session.memory_bytes();
-                change(&mut session, now);
+                change(&mut session, &|| recording.sessions.now());
                 (before, session.memory_bytes())
             };
             recording.sessions.changed(before, after);
@@ -334,10 +345,7 @@ impl Recorder {
 
     /// Notes that one side sent this many bytes of message data, which are not kept, as one line.
     pub fn note_data(&self, side: Side, bytes: usize) {
-        self.update(|session, now| {
-            let time = session.time(now);
-            session.dialogue.note(side, &Transcript::data_note(bytes), time);
-        });
+        self.update(|session, now| session.dialogue.note_data(side, bytes, || millis(session.began, now())));
     }
 
     /// Notes the name that the client gives itself in EHLO, HELO or LHLO, up to 255 characters.
@@ -399,7 +407,10 @@ impl Recorder {
     /// Ends, with this error, a conversation that failed before it could be noted, as in the TLS handshake. `took`
     /// before now becomes its beginning.
     pub fn end_after(&self, took: Duration, error: &net::Error) {
-        self.update(|session, now| session.began = now.checked_sub(took).unwrap_or(now));
+        self.update(|session, now| {
+            let now = now();
+            session.began = now.checked_sub(took).unwrap_or(now);
+        });
         self.end(Err(error));
     }
 }

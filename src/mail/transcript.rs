@@ -119,14 +119,12 @@ impl Transcript {
         lines.lines().for_each(|line| self.note(side, line));
     }
 
-    /// Adds the line `(N bytes of message data)`, in place of that data.
+    /// Adds the line `(N bytes of message data)`, in place of that data. A full transcript only counts it as dropped.
     pub fn note_data(&mut self, side: Side, bytes: usize) {
-        self.note(side, &Self::data_note(bytes));
-    }
-
-    /// The line that stands for `bytes` bytes of message data.
-    pub(crate) fn data_note(bytes: usize) -> String {
-        format!("({bytes} bytes of message data)")
+        match self.ends.len() == MAX_LINES {
+            true => self.dropped += 1,
+            false => self.note(side, &format!("({bytes} bytes of message data)")),
+        }
     }
 
     /// Adds the lines of another transcript, as far as the limit of lines allows, and its count of dropped lines.
