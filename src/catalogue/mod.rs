@@ -32,8 +32,8 @@ use crate::store::{Error, Store};
 pub use parts::{Part, Placement, parts};
 pub use search::{Filter, Search, read_time};
 pub use sqlite::{
-    Expected, SCHEMA, append, expect_seen, expect_tags, find_expected, forget_address, insert, list_under, remove,
-    set_state, set_tags,
+    Expected, SCHEMA, append, expect_seen, expect_tags, find_expected, forget_address, insert, is_listed_only_under,
+    list_under, remove, set_state, set_tags,
 };
 pub use summary::{Summary, SummaryAddress, addresses};
 

@@ -152,6 +152,14 @@ pub fn list_under(transaction: &Transaction<'_>, number: i64, address: &str) -> 
     Ok(())
 }
 
+/// Whether an entry is listed under no other address than this. Also `true` if it does not exist.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn is_listed_only_under(transaction: &Transaction<'_>, number: i64, address: &str) -> Result<bool, Error> {
+    Ok(addresses(transaction, number)?.iter().all(|listed| listed == address))
+}
+
 /// Lists an entry under an address no longer. If that was the last one, removes the entry, as [`remove`] does, and
 /// returns its id; else `None`.
 ///

@@ -16,8 +16,8 @@ mod query;
 mod schema;
 
 pub use changes::{
-    Expected, append, expect_seen, expect_tags, find_expected, forget_address, insert, list_under, remove, set_state,
-    set_tags,
+    Expected, append, expect_seen, expect_tags, find_expected, forget_address, insert, is_listed_only_under,
+    list_under, remove, set_state, set_tags,
 };
 pub(super) use changes::{insert_summary, unindexed};
 pub(super) use query::{count, entry, find, numbers, page, tags, thread, totals};

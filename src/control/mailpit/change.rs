@@ -56,8 +56,9 @@ fn read_body<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T>
 
 /// Marks messages as read or unread: those with the ids, or that match, or all.
 ///
-/// Unread, if the body has no `Read`. With `mailbox`, and perhaps its `folder`, only the copies there. With ids, the
-/// other parameters have no effect, and unknown ids are left out. Answers `ok`; 400 if there are ids and a search.
+/// Unread, if the body has no `Read`. With `mailbox`, and perhaps its `folder`, only the copies there; a copy that
+/// is still to come counts if the message goes to this mailbox alone, and no folder is given. With ids, the other
+/// parameters have no effect, and unknown ids are left out. Answers `ok`; 400 if there are ids and a search.
 #[utoipa::path(
     put,
     path = "/api/v1/messages",

@@ -17,7 +17,7 @@ use crate::store::Transaction;
 const BATCH: usize = 200;
 
 /// Which copies of an entry; all that is given must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct CopyFilter {
     /// Only those of the account with this key.
     pub account: Option<String>,
@@ -26,8 +26,9 @@ pub struct CopyFilter {
 }
 
 impl Mailboxes {
-    /// Marks the copies of entries that pass the filter as read if `seen`, else as unread; without a filter all, also
-    /// those that are delivered later. In commits of 200 entries, of which those before an error stay.
+    /// Marks the copies of entries that pass the filter as read if `seen`, else as unread. Those that are delivered
+    /// later are marked, too, if there is no filter, or it is the one account that an entry is listed under. In commits
+    /// of 200 entries, of which those before an error stay.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -36,8 +37,17 @@ impl Mailboxes {
         let mode = if seen { StoreMode::Add } else { StoreMode::Remove };
         let which = which.clone();
         self.each_batch(entries, move |transaction, batch| {
-            if which == CopyFilter::default() {
-                batch.iter().try_for_each(|entry| catalogue::expect_seen(transaction, *entry, seen))?;
+            for entry in batch {
+                let is_all = match &which {
+                    CopyFilter { mailbox: Some(_), .. } => false,
+                    CopyFilter { account: Some(account), .. } => {
+                        catalogue::is_listed_only_under(transaction, *entry, account)?
+                    }
+                    CopyFilter { .. } => true,
+                };
+                if is_all {
+                    catalogue::expect_seen(transaction, *entry, seen)?;
+                }
             }
             let mark = |mailbox, uids: &[Uid]| set_flags(transaction, mailbox, uids, mode, &flags);
             change_copies(transaction, batch, &which, mark)

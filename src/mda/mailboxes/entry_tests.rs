@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::{AppendMessage, CopyFilter, Mailboxes};
-use crate::catalogue::{self, Catalogue, Filter, Page, Search, Window};
+use crate::catalogue::{self, Arrival, Catalogue, Filter, Page, Search, Window};
 use crate::imap::Flags;
 use crate::journey;
-use crate::mail::Message;
-use crate::store::Store;
+use crate::mail::{Address, JourneyId, Message};
+use crate::store::{Error, Store, Transaction};
 use crate::world::Clock;
 
 const ANN: &str = "ann@a.test";
@@ -97,4 +97,39 @@ async fn delete_in_a_folder_keeps_the_entry_while_another_folder_has_it() {
     let gone = mailboxes.delete_entries(&[1], &in_folder(&mailboxes, "Sent")).await.unwrap();
     assert_eq!(gone.ids().count(), 1);
     assert_eq!(catalogue.count(&Filter::default()).unwrap(), (0, 0));
+}
+
+/// A message on its way to Ann alone is read when it arrives; one to others, too, is marked only where it has copies.
+#[tokio::test]
+async fn mark_in_a_mailbox_counts_for_what_arrives_there_unless_it_goes_to_others_too() {
+    let (mailboxes, _) = world();
+    let store = mailboxes.store.clone();
+    let under_way = |number, recipients: &[&str]| {
+        let recipients: Vec<Address> = recipients.iter().map(|text| text.parse().unwrap()).collect();
+        Arrival {
+            journey: JourneyId::from_random(number),
+            reverse_path: None,
+            addresses: recipients.iter().map(Address::key).collect(),
+            recipients,
+            login: None,
+            message: Message::new(Bytes::from_static(b"Subject: x\r\n\r\n")),
+            arrived: jiff::Timestamp::UNIX_EPOCH,
+        }
+    };
+    let arrivals = [under_way(1, &[ANN]), under_way(2, &[ANN, "bob@a.test"])];
+    let insert = move |transaction: &Transaction<'_>| {
+        arrivals.iter().map(|arrival| catalogue::insert(transaction, arrival)).collect::<Result<Vec<_>, Error>>()
+    };
+    let numbers = store.write(insert).await.unwrap();
+    let which = CopyFilter { account: Some(ANN.to_owned()), mailbox: None };
+    for seen in [true, false] {
+        mailboxes.mark_entries(&numbers, &which, seen).await.unwrap();
+        let expected = |journey| {
+            move |transaction: &Transaction<'_>| {
+                Ok::<_, Error>(catalogue::find_expected(transaction, JourneyId::from_random(journey))?.unwrap().seen)
+            }
+        };
+        assert_eq!(store.write(expected(1)).await.unwrap(), seen);
+        assert!(!store.write(expected(2)).await.unwrap());
+    }
 }
