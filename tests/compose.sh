@@ -32,13 +32,12 @@ dc() { "${compose[@]}" "$@"; }
 down() { dc --profile tests down -v --remove-orphans -t 5 >/dev/null 2>&1; rm -rf "$work"; }
 trap down EXIT
 
+# Linked anew from what `cargo build` has compiled: for glibc, crates do not differ by crt-static.
 static_binary() {
-    local host
     mkdir -p target/image
     [[ -n ${POSTROAD_BINARY:-} ]] && cp "$POSTROAD_BINARY" target/image/postroad && return
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    RUSTFLAGS='-C target-feature=+crt-static' cargo build --profile "$profile" --locked --target "$host" &&
-        strip -o target/image/postroad "target/$host/$profile/postroad"
+    cargo rustc --profile "$profile" --locked --bin postroad -- -C target-feature=+crt-static &&
+        strip -o target/image/postroad "${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}/postroad"
 }
 
 all_healthy() {

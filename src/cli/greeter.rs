@@ -50,7 +50,7 @@ struct Call {
     to: Option<Endpoint>,
     #[command(flatten)]
     world: FindWorld,
-    /// Timeout for each reply.
+    /// Timeout for the connection and for each reply.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
     /// Print the replies as JSON.
@@ -99,7 +99,7 @@ impl Call {
         let place = Net::sockets().interface(&[]);
         let Endpoint { host, port } = self.world.at(self.to.as_ref(), world::Service::Greeter)?;
         let addresses = place.lookup(&host, port).await?;
-        let stream = place.connect_any(&host, &addresses).await?;
+        let stream = place.connect_any(&host, &addresses, self.timeout).await?;
         let mut replies = Vec::new();
         let on_reply = |text: String| {
             if !self.json {

@@ -14,7 +14,7 @@ use crate::mail::{Address, Body, Envelope, Message, Notify, Recipient, Return, R
 use crate::mua::{
     AddressArguments, ClientContext, Error, MessageDefaults, Security, SendmailInput, Server, Submitter, Verdict,
 };
-use crate::net::{Net, Trust};
+use crate::net::{CONNECT_TIMEOUT, Net, Trust};
 use crate::world::{Clock, Rng, Service};
 
 /// The largest message read, in bytes.
@@ -317,7 +317,7 @@ impl Sendmail {
         let interface = Net::sockets().interface(&[]);
         let Endpoint { host, port } = self.server()?;
         let addresses = interface.lookup(&host, port).await?;
-        let (mut from, mut to) = split(interface.connect_any(&host, &addresses).await?);
+        let (mut from, mut to) = split(interface.connect_any(&host, &addresses, CONNECT_TIMEOUT).await?);
         let upload = async {
             copy(&mut stdin(), &mut to).await?;
             to.shutdown().await

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::access::Credentials;
 use super::problem::Problem;
-use crate::net::{self, Interface};
+use crate::net::{self, CONNECT_TIMEOUT, Interface};
 
 /// The largest response that is read.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
@@ -161,7 +161,7 @@ impl Client {
         let unreachable = |why| ClientError::Unreachable { at: at.clone(), why };
         let failed = |why| ClientError::Http { at: at.clone(), why };
         let addresses = self.interface.lookup(&self.host, self.port).await.map_err(unreachable)?;
-        let stream = self.interface.connect_any(&self.host, &addresses).await.map_err(unreachable)?;
+        let stream = self.interface.connect_any(&self.host, &addresses, CONNECT_TIMEOUT).await.map_err(unreachable)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         // The task ends when the sender is dropped.
         tokio::spawn(connection);

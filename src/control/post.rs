@@ -7,7 +7,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use url::{Position, Url};
 
-use crate::net::Interface;
+use crate::net::{CONNECT_TIMEOUT, Interface};
 
 /// Sends `body`, which is JSON, by POST to a URL of the scheme `http`, over a new connection of `interface`, with
 /// `fields` (names and values) as further header fields. Returns the status of the answer, whatever it is; the body of
@@ -23,7 +23,7 @@ pub(super) async fn post(
 ) -> anyhow::Result<StatusCode> {
     let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(80));
     let addresses = interface.lookup(host, port).await?;
-    let stream = interface.connect_any(host, &addresses).await?;
+    let stream = interface.connect_any(host, &addresses, CONNECT_TIMEOUT).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // The task ends when the sender is dropped.
     tokio::spawn(connection);

@@ -103,7 +103,7 @@ pub struct Download {
 
 impl Download {
     /// Connects, with TLS if the target wants it, sends the request and reads the header, whatever its status.
-    /// `timeout` limits each wait for the server.
+    /// `timeout` limits each wait for the server, the one for the connection included.
     ///
     /// # Errors
     /// The host is unreachable or not trusted, or the response is not HTTP.
@@ -114,7 +114,7 @@ impl Download {
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let addresses = interface.lookup(&target.host, target.port).await?;
-        let stream = interface.connect_any(&target.host, &addresses).await?;
+        let stream = interface.connect_any(&target.host, &addresses, timeout).await?;
         let mut conn = Conn::new(stream, Exchange::new(target.request(), timeout), Stop::new());
         if target.tls {
             conn.connect_tls(trust, target.host.trim_matches(['[', ']'])).await?;

@@ -11,7 +11,9 @@ use super::fetch::{BadUrl, Download, Failure, Target};
 use super::greeter::{Greeter, GreeterClient, GreeterEvent, GreeterSession};
 use super::header::Malformed;
 use super::response::{Exchange, Part};
-use crate::net::{Authority, Error, Interface, Limits, Machine, Net, Next, ServerConfig, Stop, Trust, serve};
+use crate::net::{
+    Authority, Error, Interface, Limits, Link, LinkFault, Machine, Net, Next, ServerConfig, Stop, Trust, serve,
+};
 use crate::world::{Clock, Rng};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -271,6 +273,17 @@ async fn download_reads_whole_page() {
     }
     assert_eq!((download.header.status, size), (200, 100_000));
     assert_eq!(server.await.unwrap(), target.request());
+}
+
+#[tokio::test(start_paused = true)]
+async fn download_when_the_connection_is_not_answered_ends_at_its_timeout() {
+    let net = network();
+    net.faults().inject(Link::default(), LinkFault::Cut);
+    let target: Target = "http://192.0.2.1:8080/page".parse().unwrap();
+    let began = Instant::now();
+    let begun = Download::begin(&place(&net, 2), &Trust::public(Clock::wall()), &target, TIMEOUT).await;
+    assert!(matches!(begun.err().unwrap(), Failure::Net(Error::TimedOut(_, TIMEOUT))));
+    assert_eq!(began.elapsed(), TIMEOUT);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ mod submit;
 
 use std::net::SocketAddr;
 
-use crate::net::{self, Interface, Stop, Stream, Trust};
+use crate::net::{self, CONNECT_TIMEOUT, Interface, Stop, Stream, Trust};
 use crate::smtp::Reply;
 
 pub use compose::{Attachment, Draft};
@@ -118,7 +118,8 @@ impl ClientContext {
     /// Connects to the first address of a server that answers, with TLS if it is implicit.
     async fn connect(&self, server: &Server) -> Result<Stream, Error> {
         let fail = |why| Error::Net { server: server.name.clone(), why };
-        let mut stream = self.interface.connect_any(&server.name, &server.addresses).await.map_err(fail)?;
+        let mut stream =
+            self.interface.connect_any(&server.name, &server.addresses, CONNECT_TIMEOUT).await.map_err(fail)?;
         if server.security == Security::Immediate {
             stream.connect_tls(&self.trust, &server.name).await.map_err(fail)?;
         }

@@ -20,7 +20,7 @@ use super::{Datagrams, Error, LinkFaults, Listener, Stream};
 pub(super) const MAX_PORT_ATTEMPTS: u32 = 16;
 /// Time limit for connecting to one address, so that an address that does not answer does not delay the next for long.
 /// The minutes of RFC 5321 §4.5.3.2 apply once the connection is open.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A network: real sockets, the world's addresses on loopback sockets, or an in-process one. Cheap to clone.
 #[derive(Clone)]
@@ -248,14 +248,14 @@ impl Interface {
         timeout(limit, self.connect_now(to)).await.map_err(|_| Error::TimedOut(to, limit))?
     }
 
-    /// Connects to the first of the addresses that answers; they are tried one after the other, each for up to 30 s.
+    /// Connects to the first of the addresses that answers; they are tried one after the other, each for up to `limit`.
     ///
     /// # Errors
     /// None of them answered: the error of the last one. If there is no address, the error names `name`.
-    pub async fn connect_any(&self, name: &str, addresses: &[SocketAddr]) -> Result<Stream, Error> {
+    pub async fn connect_any(&self, name: &str, addresses: &[SocketAddr], limit: Duration) -> Result<Stream, Error> {
         let mut outcome = Err(Error::NoAddress(name.to_owned()));
         for address in addresses {
-            outcome = self.connect(*address).await;
+            outcome = self.connect_within(*address, limit).await;
             if outcome.is_ok() {
                 break;
             }

@@ -54,7 +54,7 @@ pub use conn::Conn;
 pub use datagrams::Datagrams;
 pub use error::Error;
 pub use foreign::is_http_request;
-pub use interface::{ExternalRegistration, Interface, Net, external_listener};
+pub use interface::{CONNECT_TIMEOUT, ExternalRegistration, Interface, Net, external_listener};
 pub use lifetime::Lifetime;
 pub use link_faults::{Link, LinkEnd, LinkFault, LinkFaultId, LinkFaults};
 pub use listener::Listener;

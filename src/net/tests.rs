@@ -272,9 +272,11 @@ async fn connect_any_uses_the_first_address_that_answers() {
     let net = slow();
     let _listener = listen(&net, 1, 25).await;
     let caller = net.interface(&[ip(2)]);
-    let stream = caller.connect_any("mx", &[at(3, 25), at(1, 25)]).await.unwrap();
+    let stream = caller.connect_any("mx", &[at(3, 25), at(1, 25)], CONNECT_TIMEOUT).await.unwrap();
     assert_eq!(stream.peer(), at(1, 25));
-    assert!(matches!(caller.connect_any("mx", &[]).await, Err(Error::NoAddress(name)) if name == "mx"));
+    assert!(
+        matches!(caller.connect_any("mx", &[], CONNECT_TIMEOUT).await, Err(Error::NoAddress(name)) if name == "mx")
+    );
 }
 
 async fn serving(net: &Net, limits: Limits, stop: &Stop) -> tokio::task::JoinHandle<()> {

@@ -24,9 +24,12 @@ test("two_journeys_side_by_side_show_what_differs", async () => {
     await sides.nth(1).locator(".waterfall").waitFor();
     assert.equal(await sides.nth(0).locator(".wf-wait").count(), 1);
     assert.equal(await sides.nth(1).locator(".wf-wait").count(), 0);
-    await page.getByRole("row", { name: /^conversations 5 4 −1/ }).waitFor();
+    // On a slow machine it was tried more than once in vain.
+    const { events } = await api("GET", `journeys/${late}`);
+    const vain = events.filter((event) => event.step === "deferred").length;
+    await page.getByRole("row", { name: new RegExp(`^conversations ${4 + vain} 4 −${vain}`) }).waitFor();
     await page.getByRole("button", { name: "Swap" }).click();
-    await page.getByRole("row", { name: /^conversations 4 5 \+1/ }).waitFor();
+    await page.getByRole("row", { name: new RegExp(`^conversations 4 ${4 + vain} \\+${vain}`) }).waitFor();
     // A step leads to what was said in it.
     await sides.nth(1).locator(".wf-row.hop .wf-open").nth(1).click();
     await page.waitForURL(new RegExp(`journey/${late}\\?step=1$`));

@@ -67,7 +67,8 @@ test("lost_connection_is_said_and_made_good", async () => {
     await send({ Subject: "sent meanwhile" });
     await listen(port);
     await row(page, "sent meanwhile").waitFor();
-    await page.locator(".lost").waitFor({ state: "detached" });
+    await page.getByRole("alert").waitFor({ state: "detached" });
+    await page.locator(".connection.live, .connection.polling").waitFor();
     await close(page);
     relay.close();
     sockets.forEach((socket) => socket.destroy());
