@@ -155,8 +155,9 @@ impl Report {
     }
 }
 
-/// Runs a round trip: submits all messages, waits until they have arrived or failed, or for the timeout of the plan,
-/// fetches the mail of the recipient by both protocols, and compares. `progress` is called as it goes on.
+/// Runs a round trip: submits all messages, waits until they have arrived or failed, or left the world for a mailbox
+/// outside of it, or for the timeout of the plan, fetches the mail of the recipient by both protocols, and compares.
+/// `progress` is called as it goes on.
 ///
 /// # Errors
 /// The world has no MUA or no MTA for the sender, or the sender's server cannot be reached or refuses the login.
@@ -167,7 +168,9 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
     let began = env.clock.now();
     let (submitted, sender) = send::all(env, &plan, &progress).await?;
     let journeys: Vec<_> = submitted.iter().filter_map(|outcome| outcome.as_ref().ok().copied()).collect();
-    let _ = timeout(plan.timeout, wait_until_ended(&env.event_log, events, &journeys, &progress)).await;
+    // What left the world may come back, but not to a mailbox outside of it.
+    let has_ended = if env.world.has_mailbox(&plan.to) { JourneyState::has_ended } else { JourneyState::is_settled };
+    let _ = timeout(plan.timeout, wait_until(has_ended, &env.event_log, events, &journeys, &progress)).await;
     let (fetched, unfetched) = match fetch::all(env, &plan.to, &progress).await {
         Ok(fetched) => (fetched, None),
         // The journeys show what became of the messages.
@@ -200,10 +203,11 @@ fn history(event_log: &EventLog, journey: JourneyId) -> Option<Journey> {
     found.inspect_err(|error| tracing::error!(%error, %journey, "cannot read a journey")).ok().flatten()
 }
 
-/// Waits until each of these journeys [has ended](JourneyState::has_ended), for as long as that takes: for ever if one
-/// leaves the world. Calls `progress` with the number of those that have ended at the start, and after each batch of
-/// `events`, which says for which journeys the state is read anew.
-async fn wait_until_ended(
+/// Waits until `has_ended` holds for each of these journeys, for as long as that takes. Calls `progress` with the
+/// number of those that have ended at the start, and after each batch of `events`, which says for which journeys the
+/// state is read anew.
+async fn wait_until(
+    has_ended: fn(&JourneyState) -> bool,
     event_log: &EventLog,
     mut events: Subscription,
     journeys: &[JourneyId],
@@ -212,10 +216,9 @@ async fn wait_until_ended(
     let mut open: BTreeSet<_> = journeys.iter().copied().collect();
     let mut changed = open.clone();
     loop {
-        let has_ended = |journey: &JourneyId| {
-            event_log.journey_state(*journey).ok().flatten().as_ref().is_some_and(JourneyState::has_ended)
-        };
-        open.retain(|journey| !changed.contains(journey) || !has_ended(journey));
+        let is_over =
+            |journey: &JourneyId| event_log.journey_state(*journey).ok().flatten().as_ref().is_some_and(has_ended);
+        open.retain(|journey| !changed.contains(journey) || !is_over(journey));
         progress(Progress::Settled(journeys.len() - open.len()));
         if open.is_empty() {
             return;

@@ -7,11 +7,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use postroad::mail::{Action, DeliveryReport};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{LineClient, Served, err, eventually, messages, postroad, sendmail};
+use super::{LineClient, Served, err, eventually, messages, out, postroad, sendmail};
 
 /// Commands, by their beginning, with the reply; `greeting` and `end`, the end of the message, are among them.
 type Script = &'static [(&'static str, &'static str)];
@@ -295,6 +297,22 @@ fn scripted_next_hop_is_told_in_journey_queue_and_report_as_recorded() {
             check_report(text, read, at, wanted, &journey);
         }
     }
+}
+
+#[test]
+fn run_to_a_mailbox_beyond_the_world_ends_once_the_message_has_left() {
+    let hop = Hop::start(&[]);
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("world.toml");
+    // Without mailboxes for all other domains.
+    let text = world(&[hop.at]).replace("[elsewhere]\nmx = \"mta-elsewhere\"\nmailboxes = \"mda-elsewhere\"\n", "");
+    assert!(!text.contains("[elsewhere]"));
+    fs::write(&file, text).unwrap();
+    let began = Instant::now();
+    let ran = postroad(&["run", file.to_str().unwrap(), "--to", "x@hop-0.test", "--timeout", "10min"]);
+    assert!(began.elapsed() < Duration::from_secs(300), "it waited for its timeout");
+    assert_eq!(ran.status.code(), Some(1), "{}", err(&ran));
+    assert!(out(&ran).contains("relayed to hop-0.test: 250 ok"), "{}", out(&ran));
 }
 
 /// What the queue says of a deferred message is what its newest event says.

@@ -19,6 +19,8 @@ const RETAINED_BYTES: usize = 16 * 1024;
 const IDLE_BUFFER_BYTES: usize = 256;
 /// The end of a multi-line POP3 response. RFC 1939 §3.
 const END_OF_LINES: &[u8] = b"\r\n.\r\n";
+/// The beginning of a POP3 response that is a refusal. RFC 1939 §3.
+const REFUSAL: &[u8] = b"-ERR";
 
 /// A connection with a reused read buffer that holds the end of what was read.
 struct RawClient {
@@ -60,6 +62,27 @@ impl RawClient {
         anyhow::ensure!(0 < count, "the server closed the connection");
         self.filled += count;
         Ok(count)
+    }
+
+    /// Reads `count` multi-line POP3 responses; returns their size in bytes. An error if one is a refusal.
+    async fn read_responses(&mut self, count: usize) -> anyhow::Result<usize> {
+        let end = memmem::Finder::new(END_OF_LINES);
+        // Whether the buffer begins with a response that may be a refusal.
+        let (mut seen, mut bytes, mut is_first_line) = (0, 0, true);
+        while seen < count {
+            bytes += self.read().await?;
+            let mut rest = self.text();
+            loop {
+                let is_refusal = is_first_line && rest.starts_with(REFUSAL);
+                anyhow::ensure!(!is_refusal, "RETR failed: {}", String::from_utf8_lossy(rest));
+                let Some(at) = end.find(rest) else { break };
+                (seen, is_first_line, rest) = (seen + 1, true, &rest[at + END_OF_LINES.len()..]);
+            }
+            is_first_line &= rest.len() < REFUSAL.len();
+            // The buffer may end within the next delimiter.
+            self.keep(rest.len().min(END_OF_LINES.len() - 1));
+        }
+        Ok(bytes)
     }
 
     /// The last line in the buffer, without its line end; `None` if the buffer does not end with CR LF.
@@ -194,7 +217,7 @@ impl Pop3 {
     }
 
     /// Sends RETR for each of these message numbers, `at_once` of them pipelined at a time, and drops the messages. An
-    /// error if the first of a batch is refused, or if the messages are too small in all. RFC 2449 §6.6.
+    /// error if one is refused, or if the messages are too small in all. RFC 2449 §6.6.
     pub(super) async fn retrieve(&mut self, numbers: Range<usize>, at_once: usize) -> anyhow::Result<()> {
         let (mut bytes, count) = (0, numbers.len());
         for first in numbers.clone().step_by(at_once) {
@@ -202,26 +225,49 @@ impl Pop3 {
             self.client.filled = 0;
             let commands: String = some.clone().map(|number| format!("RETR {number}\r\n")).collect();
             self.client.send(commands.as_bytes()).await?;
-            bytes += self.read_responses(some.len()).await?;
+            bytes += self.client.read_responses(some.len()).await?;
         }
         check_length(count, MIN_MESSAGE_BYTES, bytes)
     }
+}
 
-    /// Reads `count` multi-line responses; returns their size in bytes. An error if the first is refused.
-    async fn read_responses(&mut self, count: usize) -> anyhow::Result<usize> {
-        let (mut seen, mut bytes) = (0, 0);
-        while seen < count {
-            bytes += self.client.read().await?;
-            let text = self.client.text();
-            anyhow::ensure!(!text.starts_with(b"-ERR"), "RETR failed: {}", String::from_utf8_lossy(text));
-            let mut past = 0;
-            for at in memmem::find_iter(text, END_OF_LINES) {
-                seen += 1;
-                past = at + END_OF_LINES.len();
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::net::Net;
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_message_among_pipelined_ones_is_an_error_wherever_it_is_cut() {
+        let (good, refused) = ("+OK\r\nx\r\n.\r\n", "-ERR no such message\r\n");
+        for (responses, wanted) in
+            [([good, good, good], true), ([good, refused, good], false), ([good, good, refused], false)]
+        {
+            let all = responses.concat();
+            for cut in 1..all.len() {
+                let net = Net::memory(Arc::new(|_, _| Duration::ZERO));
+                let mut listener = net.interface(&[[192, 0, 2, 1].into()]).listen(110).await.unwrap().remove(0);
+                let caller = net.interface(&[[192, 0, 2, 2].into()]);
+                let (stream, server) =
+                    tokio::join!(caller.connect("192.0.2.1:110".parse().unwrap()), listener.accept());
+                let (mut client, mut server) = (RawClient::new(stream.unwrap()), server.unwrap());
+                let (first, second) = all.as_bytes().split_at(cut);
+                let served = async {
+                    server.write_all(first).await.unwrap();
+                    sleep(Duration::from_secs(1)).await;
+                    // The client may have gone.
+                    let _ = server.write_all(second).await;
+                    std::future::pending::<()>().await;
+                };
+                let read = timeout(Duration::from_secs(9), client.read_responses(3));
+                let outcome = tokio::select! { outcome = read => outcome.expect("no wait for more"), () = served => unreachable!() };
+                let outcome = outcome.map_err(|error| error.to_string().starts_with("RETR failed: -ERR"));
+                assert_eq!(outcome, if wanted { Ok(all.len()) } else { Err(true) }, "{cut}");
             }
-            // The buffer may end within the next delimiter.
-            self.client.keep((text.len() - past).min(END_OF_LINES.len() - 1));
         }
-        Ok(bytes)
     }
 }
