@@ -108,7 +108,8 @@ function signed(by) {
 
 /** @param {Timeline} one @param {Timeline} other */
 function differences(one, other) {
-  const attempts = (/** @type {Timeline} */ timeline) => timeline.rows.filter((row) => row.kind === "hop").length;
+  // Further tries in vain have no row of their own.
+  const attempts = (/** @type {Timeline} */ { rows }) => rows.reduce((sum, row) => sum + Number(row.kind === "hop") + row.tries.length, 0);
   const hosts = (/** @type {Timeline} */ timeline) => timeline.hosts.filter((host) => host !== "waits");
   const sum = (/** @type {Timeline} */ { sums }, /** @type {string} */ name) => sums.find(([one]) => one === name)?.[1] ?? 0;
   const names = [...new Set([...one.sums, ...other.sums].map(([name]) => name))];
