@@ -200,10 +200,25 @@ impl Request {
         }
     }
 
-    /// Returns whether this command is `SEARCH`, `SORT`, `THREAD` or `FETCH`, with `UID` or without: changes by other
-    /// sessions, except expunges, are reported before it is executed, so that it finds new messages. RFC 9051 §5.2, §7.
+    /// Returns whether this command names messages: changes by other sessions, except expunges, are reported before it
+    /// is executed, so that it finds new messages. RFC 9051 §5.2, §7.
     pub fn sees_arrivals(&self) -> bool {
-        matches!(self, Self::Search(_) | Self::Sort(_) | Self::Thread(_) | Self::Fetch { .. })
+        match self {
+            Self::Search(_) | Self::Sort(_) | Self::Thread(_) | Self::Fetch { .. } => true,
+            Self::Store(_) | Self::Copy { .. } | Self::Expunge(Some(_)) | Self::Replace(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The messages that this command changes or copies, and whether they are named by UID; `None` for other commands.
+    pub fn changed_set(&mut self) -> Option<(&mut SequenceSet, bool)> {
+        match self {
+            Self::Store(Store { set, .. }) | Self::Copy { set, .. } | Self::Replace(Replace { old: set, .. }) => {
+                Some((&mut set.set, set.uid))
+            }
+            Self::Expunge(Some(set)) => Some((set, true)),
+            _ => None,
+        }
     }
 
     /// Returns whether this command is only valid after `ENABLE QRESYNC`: `SELECT` or `EXAMINE` with `QRESYNC`, and

@@ -88,10 +88,11 @@ impl DiskFiles {
 
     /// Removes a segment, also while a backup copies files. A failure is logged.
     fn remove_now(&self, segment: i64) {
-        lock(&self.open).remove(&segment);
         if let Err(error) = fs::remove_file(self.path(segment)) {
             tracing::debug!(segment, %error, "cannot remove a segment; the next start does it");
         }
+        // After the file, so that a reader does not open it again meanwhile.
+        lock(&self.open).remove(&segment);
     }
 }
 

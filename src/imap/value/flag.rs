@@ -140,6 +140,26 @@ pub enum StoreMode {
     Remove,
 }
 
+impl StoreMode {
+    /// The flags of a message with `old` flags after a STORE of the `given` ones in this mode. Keywords are compared
+    /// without case.
+    pub fn apply(self, old: &Flags, given: &Flags) -> Flags {
+        let mut new = old.clone();
+        match self {
+            Self::Replace => return given.clone(),
+            Self::Add => {
+                new.system = old.system.with(given.system);
+                given.keywords.iter().for_each(|word| new.add_keyword(word));
+            }
+            Self::Remove => {
+                new.system = old.system.without(given.system);
+                new.keywords.retain(|word| !given.keywords.iter().any(|gone| gone.eq_ignore_ascii_case(word)));
+            }
+        }
+        new
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

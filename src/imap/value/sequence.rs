@@ -34,6 +34,15 @@ impl SequenceSet {
             .collect()
     }
 
+    /// Puts `last`, the highest number in use, in the place of `*`; if it is 0, as in an empty mailbox, leaves out the
+    /// ranges with `*`. No effect on [`SequenceSet::Saved`].
+    pub fn fix_last(&mut self, last: u32) {
+        let Self::Ranges(ranges) = self else { return };
+        let last = NonZeroU32::new(last);
+        ranges.iter_mut().for_each(|(from, to)| (*from, *to) = (from.or(last), to.or(last)));
+        ranges.retain(|(from, to)| from.is_some() && to.is_some());
+    }
+
     /// Returns whether the set contains a number, with `last`, the highest number in use, for `*`; `false` for
     /// [`SequenceSet::Saved`], which has no numbers of its own.
     pub fn contains(&self, number: u32, last: u32) -> bool {

@@ -18,10 +18,10 @@ impl ImapHandler {
             return Ok(read_only_reply());
         }
         let Some(places) = selected.places(&set) else { return Ok(no_such_message_reply()) };
-        let (mailbox, mut uids) = (selected.mailbox.clone(), selected.uids(&places));
+        let (mailbox, before, mut uids) = (selected.mailbox.clone(), selected.view.clone(), selected.uids(&places));
         let mut modified = vec![];
         if !uids.is_empty() {
-            modified = mailbox.store_unchanged(uids.clone(), mode, flags, unchanged_since).await?;
+            modified = mailbox.store_unchanged(uids.clone(), mode, flags.clone(), unchanged_since).await?;
             uids.retain(|uid| modified.binary_search(uid).is_err());
         }
         self.write_updates(&UpdateOptions {
@@ -36,7 +36,12 @@ impl ImapHandler {
         let is_nothing_left = remaining.is_empty() && modified.is_empty() && !expunged.is_empty();
         let enabled = self.conn.machine.enabled();
         for uid in remaining {
-            match silent {
+            // RFC 9051 §6.4.6: changes by other sessions are reported nevertheless.
+            let is_expected = || match (before.find(uid), selected.view.find(uid)) {
+                (Some(before), Some(after)) => mode.apply(&before.all_flags(), &flags) == after.all_flags(),
+                _ => true,
+            };
+            match silent && is_expected() {
                 false => selected.write_flags_of(self.conn.machine.out(), uid, set.uid, enabled),
                 true if enabled.condstore => selected.write_modseq_of(self.conn.machine.out(), uid),
                 true => {}

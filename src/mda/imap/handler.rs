@@ -58,12 +58,16 @@ impl ImapHandler {
 
     /// Executes a request, then writes updates and its reply. New messages that the request must see are reported
     /// first. An error of a mailbox becomes a NO reply; only a failed connection is returned.
-    async fn answer(&mut self, request: Request) -> Result<(), net::Error> {
+    async fn answer(&mut self, mut request: Request) -> Result<(), net::Error> {
         let options = UpdateOptions { hold_expunges: request.holds_expunges(), ..UpdateOptions::default() };
         if request.enables_condstore() {
             self.enable_condstore();
         }
         if request.sees_arrivals() {
+            // To a command that changes messages, `*` is the last one that the client knew.
+            if let (Some((set, by_uid)), Some(selected)) = (request.changed_set(), &self.selected) {
+                set.fix_last(if by_uid { selected.last_uid() } else { selected.view.messages.len() as u32 });
+            }
             self.write_updates(&UpdateOptions { hold_expunges: true, ..UpdateOptions::default() });
         }
         // Boxed, so that a connection that waits between requests, or in IDLE, does not hold the memory of the largest

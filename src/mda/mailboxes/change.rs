@@ -17,9 +17,9 @@ pub struct Copied {
 }
 
 impl Mailbox {
-    /// Changes flags of messages; UIDs that do not exist are ignored. Returns the modification sequence of the change,
-    /// which is used up even if no message changes; messages that already had the flags keep their own. Fastest with
-    /// ascending UIDs.
+    /// Changes flags of messages; UIDs that do not exist are ignored, and messages that already had the flags keep their
+    /// modification sequence. Returns the one of the change; if no message changed, that of the mailbox, which stays.
+    /// Fastest with ascending UIDs.
     ///
     /// # Errors
     /// There are too many keywords, or the change cannot be stored.
@@ -154,31 +154,13 @@ pub(super) fn set_flags(
     given: &Flags,
 ) -> Result<Change, Error> {
     sqlite::set_flags(transaction, mailbox, uids, |old| {
-        let new = combine(old, mode, given);
+        let new = mode.apply(old, given);
         if new == *old {
             return Ok(None);
         }
         check_keywords(&new)?;
         Ok(Some(new))
     })
-}
-
-/// The new flags of a message with `old` flags after a STORE of the `given` ones in this mode. Keywords are compared
-/// without case.
-fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
-    let mut new = old.clone();
-    match mode {
-        StoreMode::Replace => return given.clone(),
-        StoreMode::Add => {
-            new.system = old.system.with(given.system);
-            given.keywords.iter().for_each(|word| new.add_keyword(word));
-        }
-        StoreMode::Remove => {
-            new.system = old.system.without(given.system);
-            new.keywords.retain(|word| !given.keywords.iter().any(|gone| gone.eq_ignore_ascii_case(word)));
-        }
-    }
-    new
 }
 
 impl Change {

@@ -35,6 +35,81 @@ async fn copy_move_and_expunge_report_uids() {
     play_with(&["one", "two", "three", "four"], &transcript).await;
 }
 
+/// `*` is the last message that the client knew, so that none is changed that it has not seen.
+#[tokio::test(start_paused = true)]
+async fn commands_that_name_a_message_which_has_just_come_change_it() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        D: two
+        C: a2 UID STORE 2 +FLAGS (\\Flagged)
+        S: * 2 EXISTS
+        S: * 2 RECENT
+        S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Flagged))
+        S: a2 OK STORE completed
+        D: three
+        C: a3 STORE 3 +FLAGS (\\Flagged)
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        S: * 3 FETCH (FLAGS (\\Recent \\Flagged))
+        S: a3 OK STORE completed
+        D: four
+        C: a4 UID COPY 4 Archive
+        S: * 4 EXISTS
+        S: * 4 RECENT
+        S: a4 OK [COPYUID 1767225601 4 1] COPY completed
+        D: five
+        C: a5 STORE * +FLAGS (\\Deleted)
+        S: * 5 EXISTS
+        S: * 5 RECENT
+        S: * 4 FETCH (FLAGS (\\Recent \\Deleted))
+        S: a5 OK STORE completed
+        D: six
+        C: a6 UID MOVE 6,5 Trash
+        S: * 6 EXISTS
+        S: * 6 RECENT
+        S: * OK [COPYUID 1767225605 5:6 1:2] Moved messages
+        S: * 6 EXPUNGE
+        S: * 5 EXPUNGE
+        S: a6 OK MOVE completed
+        D: seven
+        C: a7 UID MOVE 4:* Trash
+        S: * 5 EXISTS
+        S: * 5 RECENT
+        S: * OK [COPYUID 1767225605 4 3] Moved messages
+        S: * 4 EXPUNGE
+        S: a7 OK MOVE completed
+        C2: b1 APPEND INBOX (\\Deleted) {{10+}}
+        C2: Subject: x
+        S2: b1 OK [APPENDUID 1767225600 8] APPEND completed
+        C: a8 UID EXPUNGE 8
+        S: * 5 EXISTS
+        S: * 5 RECENT
+        S: * 5 EXPUNGE
+        S: a8 OK EXPUNGE completed",
+        selected("a1", 1, 1, 2)
+    );
+    play_with(&["one"], &transcript).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_messages_of_an_empty_mailbox_are_none_though_one_comes() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        D: one
+        C: a2 UID STORE 1:* +FLAGS (\\Deleted)
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: a2 OK STORE completed
+        C: a3 UID STORE 1 +FLAGS (\\Seen)
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Seen))
+        S: a3 OK STORE completed",
+        selected("a1", 0, 0, 1)
+    );
+    play_with(&[], &transcript).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn append_adds_a_message_to_the_named_mailbox() {
     let transcript = format!(

@@ -47,13 +47,68 @@ async fn condstore_when_enabled_reports_modseq_with_flags() {
         S: * SEARCH
         S: a10 OK SEARCH completed
         C: a11 STATUS INBOX (HIGHESTMODSEQ)
-        S: * STATUS \"INBOX\" (HIGHESTMODSEQ 7)
+        S: * STATUS \"INBOX\" (HIGHESTMODSEQ 6)
         S: a11 OK STATUS completed",
         selected("a1", 2, 2, 3),
         selected("b1", 2, 0, 3)
             .replace("[UNSEEN 1]", "[UNSEEN 2]")
             .replace("[HIGHESTMODSEQ 3]", "[HIGHESTMODSEQ 4]")
             .replace("S: ", "S2: "),
+    );
+    play_with(&["one", "two"], &transcript).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_that_change_nothing_use_no_modification_sequence() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 STORE 1 +FLAGS (\\Seen)
+        S: * 1 FETCH (FLAGS (\\Recent \\Seen))
+        S: a2 OK STORE completed
+        C: a3 STORE 1 +FLAGS (\\Seen)
+        S: * 1 FETCH (FLAGS (\\Recent \\Seen))
+        S: a3 OK STORE completed
+        C: a4 EXPUNGE
+        S: a4 OK EXPUNGE completed
+        C: a5 UID EXPUNGE 1:*
+        S: a5 OK EXPUNGE completed
+        C: a6 CLOSE
+        S: a6 OK CLOSE completed
+        C: a7 STATUS INBOX (HIGHESTMODSEQ)
+        S: * STATUS \"INBOX\" (HIGHESTMODSEQ 3)
+        S: a7 OK STATUS completed",
+        selected("a1", 1, 1, 2),
+    );
+    play_with(&["one"], &transcript).await;
+}
+
+/// RFC 9051 §6.4.6.
+#[tokio::test(start_paused = true)]
+async fn silent_store_reports_what_another_session_has_changed() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C2: b1 SELECT INBOX
+        {}
+        C2: b2 STORE 1 +FLAGS.SILENT (\\Flagged)
+        S2: b2 OK STORE completed
+        C: a2 STORE 1:2 +FLAGS.SILENT (\\Answered)
+        S: * 1 FETCH (FLAGS (\\Recent \\Flagged))
+        S: a2 OK STORE completed
+        C: a3 ENABLE CONDSTORE
+        S: * ENABLED CONDSTORE
+        S: a3 OK ENABLE completed
+        C2: b3 STORE 2 +FLAGS.SILENT (\\Draft)
+        S2: * 1 FETCH (FLAGS (\\Answered \\Flagged))
+        S2: * 2 FETCH (FLAGS (\\Answered))
+        S2: b3 OK STORE completed
+        C: a4 UID STORE 2 +FLAGS.SILENT (\\Seen)
+        S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Answered \\Draft) MODSEQ (6))
+        S: * 2 FETCH (UID 2 MODSEQ (7))
+        S: a4 OK STORE completed",
+        selected("a1", 2, 2, 3),
+        selected("b1", 2, 0, 3).replace("S: ", "S2: "),
     );
     play_with(&["one", "two"], &transcript).await;
 }

@@ -63,6 +63,17 @@ impl MailboxChange {
         self.add(uid, after.system, size);
     }
 
+    /// Writes the row of the mailbox as [`Self::finish`] does if there is a change, else nothing. Returns the
+    /// modification sequence of the mailbox.
+    pub(super) fn finish_if(self, is_changed: bool, transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
+        let modseq = self.modseq;
+        if !is_changed {
+            return Ok(modseq - 1);
+        }
+        self.finish(transaction)?;
+        Ok(modseq)
+    }
+
     /// Writes the row of the mailbox, with the new counters, next UID and modification sequence.
     pub(super) fn finish(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let Self { mailbox, modseq, uidnext, counters, .. } = self;

@@ -156,7 +156,7 @@ fn words(keywords: &[String]) -> Option<String> {
 }
 
 /// Replaces the flags of messages by what `new_flags` makes of the old ones, `None` for no change; UIDs that do not
-/// exist are ignored. Only changed messages get the modification sequence, which is used up in any case.
+/// exist are ignored. The change has its own modification sequence, or that of the mailbox if no message changed.
 pub(in crate::mda::mailboxes) fn set_flags(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -189,7 +189,7 @@ pub(in crate::mda::mailboxes) fn set_flags(
     for (uid, flags) in &changed {
         update.execute(params![mailbox, uid, flags.system.bits(), words(&flags.keywords), modseq])?;
     }
-    change.finish(transaction)?;
+    let modseq = change.finish_if(!changed.is_empty(), transaction)?;
     let shown = shown.into_iter().filter_map(|uid| entries::of(transaction, mailbox, uid).transpose());
     let entries = entries::refresh_all(transaction, shown.collect::<Result<Vec<_>, _>>()?, false)?;
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Flagged(changed), entries })
@@ -248,7 +248,8 @@ pub(in crate::mda::mailboxes) fn copy(
 }
 
 /// Deletes messages and records their UIDs as expunged, releases their contents, and updates their entries of the
-/// catalogue; UIDs that do not exist are ignored. Returns the change, with the UIDs that existed in the order given.
+/// catalogue; UIDs that do not exist are ignored. Returns the change, with the UIDs that existed in the order given; if
+/// none did, with the modification sequence of the mailbox, which stays.
 pub(in crate::mda::mailboxes) fn remove(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -274,7 +275,7 @@ pub(in crate::mda::mailboxes) fn remove(
             removed.push(*uid);
         }
     }
-    change.finish(transaction)?;
+    let modseq = change.finish_if(!removed.is_empty(), transaction)?;
     prune(transaction, mailbox, modseq)?;
     let entries = entries::leave(transaction, account, left)?;
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed), entries })
