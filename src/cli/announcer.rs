@@ -109,7 +109,7 @@ impl Announcer {
     /// for its state after the last of its events in the batch. Ignores retrievals, and messages whose state the event
     /// log does not give.
     fn handle(&mut self, batch: &[Arc<Event>]) {
-        let changes = || batch.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. }));
+        let changes = || batch.iter().filter(|event| is_change(event));
         let last: BTreeMap<_, _> = changes().map(|event| (event.journey, event.seq)).collect();
         for event in changes() {
             let is_last = last.get(&event.journey) == Some(&event.seq);
@@ -121,8 +121,20 @@ impl Announcer {
             // If the store fails, the world stops, and says so.
             let Ok(Some(state)) = self.event_log.journey_state(event.journey) else { continue };
             self.begin(event, &state, is_entry);
-            if is_last {
-                self.update(event, &state);
+            if !is_last {
+                continue;
+            }
+            // The state may have more events than the batch.
+            let newer = match event.seq < state.last_seq() {
+                true => self.event_log.journey(event.journey).ok().flatten(),
+                false => None,
+            };
+            match newer {
+                Some(journey) => {
+                    let newest = journey.events.iter().rfind(|event| is_change(event)).unwrap_or(event);
+                    self.update(newest, &journey.state);
+                }
+                None => self.update(event, &state),
             }
         }
     }
@@ -172,6 +184,11 @@ impl Announcer {
         }
         self.left_out += u64::from(self.sender.try_send(line).is_err());
     }
+}
+
+/// Whether the event changes what became of a message; a retrieval does not.
+fn is_change(event: &Event) -> bool {
+    !matches!(event.kind, EventKind::Retrieved { .. })
 }
 
 /// Returns the start of a line about a message, indented: the event's local time of day, the sign `mark` and the id of
@@ -254,5 +271,22 @@ mod tests {
         assert!(lines.len() == 2 && lines[0].contains("<me@x.test> -> <a@x.test>"), "{lines:?}");
         assert!(lines[1].contains("delivered") && lines[1].contains("890.0 ms"), "{lines:?}");
         assert!(announcer.messages.is_empty());
+    }
+
+    #[test]
+    fn message_that_arrives_before_its_entry_was_announced_has_the_time_of_its_arrival() {
+        let (mut announcer, lines) = announcer();
+        let entry = json!({"step": "received", "protocol": "smtp", "from": "c", "reverse_path": "me@x.test",
+            "recipients": ["a@x.test"], "size": 7, "tls": null, "user": null, "took_ms": 1.0});
+        let delivered =
+            json!({"step": "delivered", "recipient": "a@x.test", "account": "a@x.test", "mailbox": "INBOX", "uid": 1});
+        announcer.event_log.import("other", 1, [event(10, entry)]);
+        let first = announcer.events.try_next().unwrap();
+        announcer.event_log.import("other", 2, [event(900, delivered)]);
+        announcer.handle(&first);
+        let second = announcer.events.try_next().unwrap();
+        announcer.handle(&second);
+        let lines: Vec<_> = lines.try_iter().collect();
+        assert!(lines.len() == 2 && lines[1].contains("890.0 ms"), "{lines:?}");
     }
 }

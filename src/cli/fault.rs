@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::find_world::ControlArgs;
 use super::out::printable;
+use crate::host::Fault;
 
 /// The path of the faults in the control interface.
 const FAULTS: &str = "/api/v1/faults";
@@ -75,7 +76,12 @@ impl FaultCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let world = self.at.client()?;
         let answer: Value = match &self.action {
-            Action::Begin { kind, settings } => world.post(FAULTS, &fault(kind, settings)?).await?,
+            Action::Begin { kind, settings } => {
+                let fault = fault(kind, settings)?;
+                let hint = "`postroad fault begin --help` has examples";
+                serde_json::from_value::<Fault>(fault.clone()).map_err(|error| anyhow!("{error}; {hint}"))?;
+                world.post(FAULTS, &fault).await?
+            }
             Action::List => world.get(FAULTS).await?,
             Action::End { which: Selection::One(id) } => world.delete(&format!("{FAULTS}/{id}")).await?,
             Action::End { which: Selection::All } => world.delete(FAULTS).await?,
@@ -119,7 +125,6 @@ fn fault(kind: &str, settings: &[String]) -> anyhow::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Fault;
 
     #[test]
     fn settings_parse_as_fault_of_scenario_file() {

@@ -50,7 +50,7 @@ pub(super) struct Fetch {
     #[arg(short, long, value_name = "FOLDER")]
     output: Option<PathBuf>,
     /// Deletes the fetched messages (POP3 only).
-    #[arg(long, requires = "pop3")]
+    #[arg(long, requires = "pop3", conflicts_with = "imap")]
     delete: bool,
     #[command(flatten)]
     reach: ExternalPorts,

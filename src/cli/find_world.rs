@@ -63,7 +63,9 @@ fn listed_address(file: &Path, service: Service) -> anyhow::Result<Endpoint> {
     };
     let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let address = ports[service.to_string()].as_str().and_then(|address| address.parse::<SocketAddr>().ok());
-    let address = address.with_context(|| format!("{} has no valid `{service}` address", file.display()))?;
+    let address = address.with_context(|| {
+        format!("{} has no valid `{service}` address; does `[ports]` of the world file have it?", file.display())
+    })?;
     // A world that listens at all addresses of the machine.
     let host = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
@@ -140,7 +142,10 @@ mod tests {
         let given: Endpoint = "mx.test:25".parse().unwrap();
         assert_eq!(listed.at(Some(&given), Service::Smtp).unwrap(), given);
         let missing = listed.at(None, Service::Pop3).unwrap_err().to_string();
-        assert!(missing.ends_with("has no valid `pop3` address"), "{missing}");
+        assert!(
+            missing.ends_with("has no valid `pop3` address; does `[ports]` of the world file have it?"),
+            "{missing}"
+        );
         let too_high = FindWorld { ports_file: None, port_offset: u16::MAX };
         assert!(too_high.at(None, Service::Smtp).is_err());
     }

@@ -179,6 +179,9 @@ impl Client {
             return Ok(body);
         }
         let text = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if status == StatusCode::UNAUTHORIZED => {
+                format!("{}: --http-token or --http-user", problem.detail)
+            }
             Ok(problem) => problem.detail.replace(char::is_control, " "),
             Err(_) => format!("{at} responded with {status}"),
         };

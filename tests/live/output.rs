@@ -130,6 +130,20 @@ fn run_to_an_address_without_a_mailbox_shows_its_journey() {
 }
 
 #[test]
+fn command_that_cannot_do_what_it_was_asked_for_says_so() {
+    let imap = postroad(&["fetch", "--user", "friend@sina.test", "--imap", "--delete"]);
+    assert!(imap.status.code() == Some(2) && err(&imap).contains("cannot be used with"), "{}", err(&imap));
+    let served = Served::ephemeral();
+    for (kind, words) in
+        [("off", "missing field `host`; `postroad fault begin --help`"), ("flood", "unknown variant `flood`")]
+    {
+        let refused = postroad(&["fault", "begin", "--control", served.at("http"), kind]);
+        assert!(err(&refused).contains(words), "{}", err(&refused));
+        assert_eq!((refused.status.code(), err(&refused).lines().count()), (Some(1), 1));
+    }
+}
+
+#[test]
 fn fetch_at_the_port_of_another_protocol_fails_with_one_line() {
     let served = Served::ephemeral();
     for (at, flag, words) in [

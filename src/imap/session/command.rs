@@ -231,7 +231,10 @@ fn without_secrets(text: &str, is_logged_in: bool) -> Option<String> {
     let (tag, verb) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     match verb.to_ascii_uppercase().as_str() {
         "LOGIN" => Some(format!("{tag} {verb} ***")),
-        "AUTHENTICATE" => Some(format!("{tag} {verb} {}", words.next().unwrap_or_default())),
+        "AUTHENTICATE" => {
+            let (mechanism, initial) = (words.next().unwrap_or_default(), words.next());
+            Some(format!("{tag} {verb} {mechanism}{}", if initial.is_some() { " ***" } else { "" }))
+        }
         _ if is_logged_in => None,
         "CAPABILITY" | "NOOP" | "LOGOUT" | "STARTTLS" | "ID" | "ENABLE" => Some(format!("{tag} {verb}")),
         _ => Some("***".to_owned()),

@@ -110,7 +110,7 @@ fn transcript_contains_no_passwords_and_no_messages() {
     assert_eq!(
         lines[1..],
         [
-            "a0 AUTHENTICATE PLAIN",
+            "a0 AUTHENTICATE PLAIN ***",
             "a0 BAD Initial response is not base64",
             "a1 LOGIN ***",
             "a1 OK",
