@@ -198,31 +198,32 @@ impl<'a> Scanner<'a> {
     /// Takes a mailbox name, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is not modified UTF-7 is
     /// [`NO_NAME`]: the command is well-formed, but there is no such mailbox. RFC 9051 §9 (mailbox).
     pub(super) fn mailbox(&mut self) -> Parsed<String> {
-        let name = self.text()?;
-        self.decode_name(name)
+        let name = self.astring()?;
+        Ok(self.decode_name(name))
     }
 
     /// Takes a mailbox name with wildcards, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is not modified
     /// UTF-7 is [`NO_NAME`], which matches no mailbox. RFC 9051 §9 (list-mailbox).
     pub(super) fn pattern(&mut self) -> Parsed<String> {
         let name = match self.peek() {
-            Some(b'"' | b'{') => utf8(self.string()?)?,
-            _ => self.take_while(is_pattern, "A mailbox name is missing")?.to_owned(),
+            Some(b'"' | b'{') => self.string()?,
+            _ => Bytes::copy_from_slice(self.take_while(is_pattern, "A mailbox name is missing")?.as_bytes()),
         };
-        self.decode_name(name)
+        Ok(self.decode_name(name))
     }
 
     /// Returns a name as the client sent it in UTF-8: `INBOX` in upper case, modified UTF-7 decoded unless the client
-    /// has enabled UTF-8 or the name is not ASCII. What is not modified UTF-7 becomes [`NO_NAME`].
-    fn decode_name(&self, name: String) -> Parsed<String> {
+    /// has enabled UTF-8 or the name is not ASCII. What is neither UTF-8 nor modified UTF-7 becomes [`NO_NAME`].
+    fn decode_name(&self, name: Bytes) -> String {
+        let Ok(name) = utf8(name) else { return NO_NAME.to_owned() };
         if name.eq_ignore_ascii_case("INBOX") {
-            return Ok("INBOX".to_owned());
+            return "INBOX".to_owned();
         }
         // RFC 3501 §5.1 forbids 8-bit names; they are taken as UTF-8.
         if self.utf8 || !name.is_ascii() {
-            return Ok(name);
+            return name;
         }
-        Ok(utf7_decode(&name).unwrap_or_else(|| NO_NAME.to_owned()))
+        utf7_decode(&name).unwrap_or_else(|| NO_NAME.to_owned())
     }
 
     /// Takes a set of numbers as written, `*` included, or `$` alone. RFC 9051 §9 (sequence-set), RFC 5182 §2.1.

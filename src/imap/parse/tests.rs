@@ -13,8 +13,12 @@ const LIMITS: Limits = Limits { line: 1_000, message: 2_000, literals: 100 };
 
 /// Reads one command; the reader's prompts are skipped.
 fn read(text: &str) -> Result<Body, ParseError> {
+    read_bytes(text.as_bytes())
+}
+
+fn read_bytes(text: &[u8]) -> Result<Body, ParseError> {
     let mut reader = Reader::new(UploadBudget::default());
-    reader.receive(text.as_bytes());
+    reader.receive(text);
     reader.receive(b"\r\n");
     loop {
         match reader.command(&LIMITS) {
@@ -364,6 +368,15 @@ fn reader_skips_commands_beyond_the_limits() {
             }
             assert_eq!(refused, 1, "{text:.20} in chunks of {size}");
         }
+    }
+}
+
+/// Well-formed, but there is no such mailbox.
+#[test]
+fn mailbox_name_that_is_not_utf8_names_no_mailbox() {
+    for text in [&b"a1 SELECT {4+}\r\ncaf\xe9"[..], b"a1 SELECT \"caf\xe9\""] {
+        let body = read_bytes(text);
+        assert!(matches!(&body, Ok(Body::Request(Request::Select { mailbox, .. })) if mailbox == "\u{7f}"), "{body:?}");
     }
 }
 

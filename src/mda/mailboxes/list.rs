@@ -89,9 +89,9 @@ impl Mailboxes {
     /// The status of the mailbox of an account key and a name, without the recent messages that sessions have claimed.
     ///
     /// # Errors
-    /// No mailbox has this name, the name is not allowed, or the store cannot be read.
+    /// No mailbox has this name, or the store cannot be read.
     pub fn status(&self, account: &str, name: &str) -> Result<Status, Error> {
-        let name = canonical(name)?;
+        let name = canonical(name).map_err(|_| Error::NoMailbox(name.to_owned()))?;
         let status = self.store.read(|connection| sqlite::status(connection, account, &name))?;
         let mut status = status.ok_or(Error::NoMailbox(name))?;
         self.subtract_claimed(&mut status)?;

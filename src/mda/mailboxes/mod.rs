@@ -160,9 +160,9 @@ impl Mailboxes {
     /// Opens the mailbox of an account key and a name; reads no messages yet.
     ///
     /// # Errors
-    /// No mailbox has this name, the name is not allowed, or the store cannot be read.
+    /// No mailbox has this name, or the store cannot be read.
     pub fn open(&self, account: &str, name: &str) -> Result<Mailbox, Error> {
-        let name = name::canonical(name)?;
+        let name = name::canonical(name).map_err(|_| Error::NoMailbox(name.to_owned()))?;
         let found = self.store.read(|connection| sqlite::find(connection, account, &name))?;
         let (account, id) = found.ok_or(Error::NoMailbox(name))?;
         Ok(self.by_id(account, id))

@@ -169,9 +169,9 @@ async fn search_save_when_failed_clears_the_saved_result() {
 async fn name_that_is_not_modified_utf7_names_no_mailbox() {
     let transcript = "
         C: a1 SELECT &AA
-        S: a1 NO [CANNOT] a mailbox name must not contain control characters, * or %
+        S: a1 NO [NONEXISTENT] No such mailbox
         C: a2 STATUS \"&-&x\" (MESSAGES)
-        S: a2 NO [CANNOT] a mailbox name must not contain control characters, * or %
+        S: a2 NO [NONEXISTENT] No such mailbox
         C: a3 LIST \"\" &AA
         S: a3 OK LIST completed
         C: a4 LIST \"\" (Sent &AA)
