@@ -54,14 +54,16 @@ fn collect(part: &Part, message: &[u8], edits: &mut Vec<(Range<usize>, Vec<u8>)>
     let has_nul = || is_leaf && is_plain() && message[part.body.range()].contains(&0);
     if names_binary || has_nul() {
         let value = if is_leaf { "base64" } else { "8bit" };
+        let end = header_end(part, message);
         edits.push(match encoding_value(part, message) {
             Some(range) => (range, format!(" {value}").into_bytes()),
-            None => {
-                let end = header_end(part, message);
-                (end..end, format!("Content-Transfer-Encoding: {value}\r\n").into_bytes())
-            }
+            None => (end..end, format!("Content-Transfer-Encoding: {value}\r\n").into_bytes()),
         });
         if is_leaf {
+            // Its empty line, if the body began without one.
+            if end == part.header.range().end {
+                edits.push((end..end, b"\r\n".to_vec()));
+            }
             edits.push((part.body.range(), in_base64(&message[part.body.range()])));
         }
     }
@@ -106,6 +108,8 @@ mod tests {
         for (message, wanted) in [
             ("Subject: x\r\n\r\na\0b\r\n", "Subject: x\r\nContent-Transfer-Encoding: base64\r\n\r\nYQBiDQo=\r\n"),
             ("content-transfer-encoding: 8BIT\r\n\r\n\0", "content-transfer-encoding: base64\r\n\r\nAA==\r\n"),
+            ("X: b\r\nno\0\r\n", "X: b\r\nContent-Transfer-Encoding: base64\r\n\r\nbm8ADQo=\r\n"),
+            ("\0", "Content-Transfer-Encoding: base64\r\n\r\nAA==\r\n"),
         ] {
             assert!(has_binary(&Structure::of(message.as_bytes()), message.as_bytes()));
             assert_eq!(without_binary(Bytes::from(message)), wanted);
