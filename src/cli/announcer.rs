@@ -124,8 +124,8 @@ impl Announcer {
             if !is_last {
                 continue;
             }
-            // The state may have more events than the batch.
-            let newer = match event.seq < state.last_seq() {
+            // An end that is not in the batch: it has its own event.
+            let newer = match state.is_settled() && event.seq < state.last_seq() {
                 true => self.event_log.journey(event.journey).ok().flatten(),
                 false => None,
             };
@@ -271,6 +271,23 @@ mod tests {
         assert!(lines.len() == 2 && lines[0].contains("<me@x.test> -> <a@x.test>"), "{lines:?}");
         assert!(lines[1].contains("delivered") && lines[1].contains("890.0 ms"), "{lines:?}");
         assert!(announcer.messages.is_empty());
+    }
+
+    #[test]
+    fn wait_of_one_recipient_is_announced_though_another_has_been_relayed_since() {
+        let (mut announcer, lines) = announcer();
+        let entry = json!({"step": "received", "protocol": "smtp", "from": "c", "reverse_path": "me@x.test",
+            "recipients": ["a@x.test", "b@x.test"], "size": 7, "tls": null, "user": null, "took_ms": 1.0});
+        let deferred = json!({"step": "deferred", "recipients": ["a@x.test"], "to": null, "reason": "busy",
+            "until": "1970-01-02T00:00:00Z"});
+        let delivered =
+            json!({"step": "delivered", "recipient": "b@x.test", "account": "b@x.test", "mailbox": "INBOX", "uid": 1});
+        announcer.event_log.import("other", 1, [event(10, entry), event(20, deferred)]);
+        let first = announcer.events.try_next().unwrap();
+        announcer.event_log.import("other", 2, [event(30, delivered)]);
+        announcer.handle(&first);
+        let lines: Vec<_> = lines.try_iter().collect();
+        assert!(lines.len() == 2 && lines[1].contains("busy"), "{lines:?}");
     }
 
     #[test]

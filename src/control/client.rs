@@ -179,10 +179,10 @@ impl Client {
             return Ok(body);
         }
         let text = match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) if status == StatusCode::UNAUTHORIZED => {
-                format!("{}: --http-token or --http-user", problem.detail)
+            Ok(problem) => {
+                let hint = if status == StatusCode::UNAUTHORIZED { ": --http-token or --http-user" } else { "" };
+                problem.detail.replace(char::is_control, " ") + hint
             }
-            Ok(problem) => problem.detail.replace(char::is_control, " "),
             Err(_) => format!("{at} responded with {status}"),
         };
         Err(ClientError::Refused { status, text })

@@ -200,11 +200,11 @@ impl Request {
         }
     }
 
-    /// Returns whether this command names messages: changes by other sessions, except expunges, are reported before it
+    /// Returns whether this command reads or changes messages of the selected mailbox: changes by other sessions, except expunges, are reported before it
     /// is executed, so that it finds new messages. RFC 9051 §5.2, §7.
     pub fn sees_arrivals(&self) -> bool {
         let is_read = matches!(self, Self::Search(_) | Self::Sort(_) | Self::Thread(_) | Self::Fetch { .. });
-        is_read || matches!(self, Self::Store(_) | Self::Copy { .. } | Self::Expunge(Some(_)) | Self::Replace(_))
+        is_read || matches!(self, Self::Store(_) | Self::Copy { .. } | Self::Expunge(_) | Self::Replace(_))
     }
 
     /// The messages that this command changes or copies, and whether they are named by UID; `None` for other commands.

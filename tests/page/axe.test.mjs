@@ -33,6 +33,7 @@ test("axe_finds_nothing", async () => {
         // Colours are all that the dark scheme changes.
         await page.emulateMedia({ colorScheme: "dark" });
         await look("dark", ["color-contrast", "link-in-text-block"]);
+        await page.emulateMedia({ colorScheme: "light" });
         await page.setViewportSize({ width: 390, height: 844 });
         await look("phone", ALL);
         await page.setViewportSize({ width: 1400, height: 880 });

@@ -195,15 +195,15 @@ impl<'a> Scanner<'a> {
         if self.eat("NIL") { Ok(None) } else { utf8(self.string()?).map(Some) }
     }
 
-    /// Takes a mailbox name, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is not modified UTF-7 is
-    /// [`NO_NAME`]: the command is well-formed, but there is no such mailbox. RFC 9051 §9 (mailbox).
+    /// Takes a mailbox name, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is neither UTF-8 nor
+    /// modified UTF-7 is [`NO_NAME`]: the command is well-formed, but there is no such mailbox. RFC 9051 §9 (mailbox).
     pub(super) fn mailbox(&mut self) -> Parsed<String> {
         let name = self.astring()?;
         Ok(self.decode_name(name))
     }
 
-    /// Takes a mailbox name with wildcards, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is not modified
-    /// UTF-7 is [`NO_NAME`], which matches no mailbox. RFC 9051 §9 (list-mailbox).
+    /// Takes a mailbox name with wildcards, decoded to UTF-8: `INBOX` in any case is `INBOX`, and what is neither
+    /// UTF-8 nor modified UTF-7 is [`NO_NAME`], which matches no mailbox. RFC 9051 §9 (list-mailbox).
     pub(super) fn pattern(&mut self) -> Parsed<String> {
         let name = match self.peek() {
             Some(b'"' | b'{') => self.string()?,

@@ -34,13 +34,15 @@ impl SequenceSet {
             .collect()
     }
 
-    /// Puts `last`, the highest number in use, in the place of `*`; if it is 0, as in an empty mailbox, leaves out the
-    /// ranges with `*`. No effect on [`SequenceSet::Saved`].
+    /// Puts `last`, the highest number in use, in the place of `*`, so that no range with `*` has a higher number; if it
+    /// is 0, as in an empty mailbox, leaves out these ranges. No effect on [`SequenceSet::Saved`].
     pub fn fix_last(&mut self, last: u32) {
         let Self::Ranges(ranges) = self else { return };
         let last = NonZeroU32::new(last);
-        ranges.iter_mut().for_each(|(from, to)| (*from, *to) = (from.or(last), to.or(last)));
-        ranges.retain(|(from, to)| from.is_some() && to.is_some());
+        for (from, to) in ranges.iter_mut().filter(|(from, to)| from.is_none() || to.is_none()) {
+            (*from, *to) = (from.or(*to).min(last).or(last), last);
+        }
+        ranges.retain(|(from, _)| from.is_some());
     }
 
     /// Returns whether the set contains a number, with `last`, the highest number in use, for `*`; `false` for
@@ -175,6 +177,21 @@ mod tests {
         assert_eq!(set(&[(0, 0)]).resolve(7).to_string(), "7");
         assert_eq!(set(&[(0, 0)]).resolve(0).to_string(), "");
         assert_eq!(set(&[(1, 0)]).resolve(0).to_string(), "1");
+    }
+
+    #[test]
+    fn fix_last_leaves_no_star_and_names_nothing_above_it() {
+        for (ranges, last, wanted) in [
+            (&[(0, 0)][..], 7, "7"),
+            (&[(500, 0)], 7, "7"),
+            (&[(0, 3), (9, 9)], 7, "3:7,9"),
+            (&[(1, 0), (5, 5)], 0, "5"),
+            (&[(0, 0)], 0, ""),
+        ] {
+            let mut fixed = set(ranges);
+            fixed.fix_last(last);
+            assert_eq!(fixed.resolve(900).to_string(), wanted, "{ranges:?}");
+        }
     }
 
     #[test]

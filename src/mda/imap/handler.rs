@@ -72,6 +72,10 @@ impl ImapHandler {
         }
         // Boxed, so that a connection that waits between requests, or in IDLE, does not hold the memory of the largest
         // one.
+        if request.sees_arrivals() && self.selected.is_none() {
+            let reply = Reply::no("The mailbox was deleted").with(Code::Word("NONEXISTENT"));
+            return self.finish(&reply, &options).await;
+        }
         let reply = match Box::pin(self.handle(request)).await {
             Ok(reply) => reply,
             Err(Failure::Mailboxes(error)) => error_reply(&error),
@@ -189,7 +193,11 @@ impl ImapHandler {
             && let Some(selected) = &self.selected
             && !selected.read_only
         {
-            selected.mailbox.expunge(None).await?;
+            let expunged = selected.mailbox.expunge(None).await;
+            // A mailbox that was deleted meanwhile is closed, too.
+            if expunged.is_err() && !matches!(selected.mailbox.view(), Err(Error::NoMailbox(_))) {
+                expunged?;
+            }
         }
         self.deselect().await;
         Ok(Reply::ok(if expunge { "CLOSE completed" } else { "UNSELECT completed" }))

@@ -29,7 +29,7 @@ const GONE: u64 = u64::MAX;
 pub(super) struct Change {
     pub(super) account: i64,
     pub(super) mailbox: i64,
-    /// The modification sequence, one more than that of the previous change.
+    /// The modification sequence, one more than that of the previous change; the same if nothing changed.
     pub(super) modseq: u64,
     pub(super) kind: ChangeKind,
     /// What it changed in the catalogue.

@@ -86,10 +86,40 @@ async fn commands_that_name_a_message_which_has_just_come_change_it() {
         S: * 5 EXISTS
         S: * 5 RECENT
         S: * 5 EXPUNGE
-        S: a8 OK EXPUNGE completed",
+        S: a8 OK EXPUNGE completed
+        D: nine
+        C: a9 UID STORE 9:* +FLAGS (\\Seen)
+        S: * 5 EXISTS
+        S: * 5 RECENT
+        S: * 4 FETCH (UID 7 FLAGS (\\Recent \\Seen))
+        S: a9 OK STORE completed",
         selected("a1", 1, 1, 2)
     );
     play_with(&["one"], &transcript).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_in_a_mailbox_that_another_session_deleted_say_so() {
+    for (command, reply) in [
+        ("UID STORE 1 +FLAGS (\\Seen)", "NO [NONEXISTENT] The mailbox was deleted"),
+        ("FETCH 1 FLAGS", "NO [NONEXISTENT] The mailbox was deleted"),
+        ("EXPUNGE", "NO [NONEXISTENT] The mailbox was deleted"),
+        ("CLOSE", "OK CLOSE completed"),
+    ] {
+        let closed = if command == "CLOSE" { "" } else { "S: * OK [CLOSED] Mailbox was deleted\n        " };
+        let transcript = format!(
+            "C: a1 CREATE y
+        S: a1 OK [MAILBOXID (F7)] CREATE completed
+        C: a2 SELECT y
+        {}
+        C2: b1 DELETE y
+        S2: b1 OK DELETE completed
+        C: a3 {command}
+        {closed}S: a3 {reply}",
+            selected("a2", 0, 0, 1).replace("1767225600", "1767225606").replace("(F1)", "(F7)")
+        );
+        play_with(&[], &transcript).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

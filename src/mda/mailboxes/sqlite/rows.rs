@@ -242,7 +242,7 @@ pub(in crate::mda::mailboxes) fn copy(
         change.add(uid, message.flags, message.size);
         content::add_ref(transaction, message.content)?;
     }
-    change.finish(transaction)?;
+    let modseq = change.finish_if(!found.is_empty(), transaction)?;
     let (kind, entries) = (ChangeKind::Added(found), Default::default());
     Ok((uidvalidity, copied, Change { account, mailbox: target, modseq, kind, entries }))
 }
@@ -276,7 +276,9 @@ pub(in crate::mda::mailboxes) fn remove(
         }
     }
     let modseq = change.finish_if(!removed.is_empty(), transaction)?;
-    prune(transaction, mailbox, modseq)?;
+    if !removed.is_empty() {
+        prune(transaction, mailbox, modseq)?;
+    }
     let entries = entries::leave(transaction, account, left)?;
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed), entries })
 }
