@@ -155,7 +155,7 @@ impl Report {
     }
 }
 
-/// Runs a round trip: submits all messages, waits until they have arrived or failed, or left the world for a mailbox
+/// Runs a round trip: submits all messages, waits until they have arrived or failed, or left the world for an address
 /// outside of it, or for the timeout of the plan, fetches the mail of the recipient by both protocols, and compares.
 /// `progress` is called as it goes on.
 ///
@@ -168,8 +168,8 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
     let began = env.clock.now();
     let (submitted, sender) = send::all(env, &plan, &progress).await?;
     let journeys: Vec<_> = submitted.iter().filter_map(|outcome| outcome.as_ref().ok().copied()).collect();
-    // What left the world may come back, but not to a mailbox outside of it.
-    let has_ended = if env.world.has_mailbox(&plan.to) { JourneyState::has_ended } else { JourneyState::is_settled };
+    // What left the world may come back, but not to an address outside of it.
+    let has_ended = if env.world.accepts(&plan.to) { JourneyState::has_ended } else { JourneyState::is_settled };
     let _ = timeout(plan.timeout, wait_until(has_ended, &env.event_log, events, &journeys, &progress)).await;
     let (fetched, unfetched) = match fetch::all(env, &plan.to, &progress).await {
         Ok(fetched) => (fetched, None),

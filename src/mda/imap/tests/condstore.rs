@@ -73,6 +73,10 @@ async fn commands_that_change_nothing_use_no_modification_sequence() {
         S: a4 OK EXPUNGE completed
         C: a5 UID EXPUNGE 1:*
         S: a5 OK EXPUNGE completed
+        C: a51 UID COPY 9 INBOX
+        S: a51 OK No matching messages
+        C: a52 UID MOVE 9 INBOX
+        S: a52 OK No matching messages
         C: a6 CLOSE
         S: a6 OK CLOSE completed
         C: a7 STATUS INBOX (HIGHESTMODSEQ)
